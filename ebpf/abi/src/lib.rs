@@ -1,0 +1,57 @@
+//! Map layouts, packet parsing and NAT arithmetic shared by Beeline's kernel and user side.
+//!
+//! Everything here is plain data and pure functions: the same code runs in the BPF programs, in the daemon and in
+//! the host's tests. Layouts are `repr(C)` with their padding named, so that a key hashes the same on both sides.
+//! An address is always 16 bytes, IPv4 in its v4-mapped form, so that IPv6 changes no layout.
+//!
+//! A change to any layout here must raise [`LAYOUT_VERSION`]: it is part of the pinned names, and a daemon never
+//! reads a map laid out by another version.
+
+#![no_std]
+#![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
+
+#[cfg(test)]
+extern crate std;
+
+mod address;
+mod checksum;
+mod counters;
+mod drop_reason;
+mod endpoint;
+mod flow;
+mod packet;
+mod publish;
+mod socket;
+mod tuple;
+#[cfg(feature = "user")]
+mod user;
+
+pub use address::{Address, MacAddress};
+pub use checksum::{Difference, fold, ones_complement_sum};
+pub use counters::{EndpointCounters, PublishCounters};
+pub use drop_reason::DropReason;
+pub use endpoint::{
+    Device, Endpoint, LocalAddress, Network, Uplink, device_flags, network_flags, uplink_flags,
+};
+pub use flow::{Direction, Flow, FlowKind, Timeouts, tcp_bits};
+pub use packet::{
+    ArpPacket, ETHERNET_LEN, EthernetHeader, IPV4_LEN, Icmp, Ipv4Header, Ports, arp, ether, icmp, ip,
+};
+pub use publish::{Expired, NO_PUBLISH, PortKey, PortPrefixes, Publish};
+pub use socket::{Original, SocketKey};
+pub use tuple::{FragmentKey, FragmentPorts, Side, Tuple};
+
+/// The version of every layout in this crate; part of the pinned maps' names.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// How many endpoints one instance can have: the size of the endpoint tables.
+pub const MAX_ENDPOINTS: u32 = 4096;
+
+/// How many publishes (ports or port ranges) one instance can have.
+pub const MAX_PUBLISHES: u32 = 4096;
+
+/// How many networks one instance can have.
+pub const MAX_NETWORKS: u32 = 1024;
+
+/// How many candidates of an expired flow one run of the collector takes.
+pub const MAX_EXPIRED_PER_RUN: u32 = 24;

@@ -1,0 +1,29 @@
+//! The layouts as values of maps, for the user side.
+
+macro_rules! plain_data {
+    ($($name:ident),* $(,)?) => {
+        $(
+            // SAFETY: repr(C), of integers only, and all padding is a named field.
+            unsafe impl aya::Pod for crate::$name {}
+        )*
+    };
+}
+
+plain_data!(
+    Address,
+    Device,
+    Endpoint,
+    EndpointCounters,
+    Flow,
+    FragmentKey,
+    FragmentPorts,
+    LocalAddress,
+    Network,
+    Original,
+    PortKey,
+    Publish,
+    PublishCounters,
+    SocketKey,
+    Tuple,
+    Uplink,
+);

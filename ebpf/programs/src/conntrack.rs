@@ -1,0 +1,165 @@
+//! Connection tracking: finding, refreshing and making flows. The layout and the states are `beeline_abi`'s.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    helpers::bpf_ktime_get_coarse_ns,
+};
+use beeline_abi::{Direction, DropReason, Endpoint, Flow, FlowKind, NO_PUBLISH, Tuple, ip, tcp_bits};
+
+use crate::{
+    count,
+    maps::{ENDPOINTS, FLOWS, PUBLISHES},
+    packet::{ACK, FIN, Packet, RST, SYN, Transport},
+    scratch::Scratch,
+};
+
+/// The negative errno of an insertion that found the key taken.
+pub const EEXIST: i32 = -17;
+
+/// A packet's flow: what its other side looks like, and the container's endpoint.
+pub struct Found {
+    /// The flow as the other side sees it; lies in the map.
+    pub counterpart: &'static Tuple,
+    pub endpoint: &'static Endpoint,
+    /// The publish's slot, or [`NO_PUBLISH`].
+    pub publish: u32,
+    pub kind: u8,
+}
+
+/// Finds the flow of a packet towards a container by its wire tuple. A flow whose publish or endpoint has changed is
+/// forgotten.
+#[inline(always)]
+pub fn inbound(packet: &Packet, wire: &Tuple) -> Option<Found> {
+    let stub = unsafe { FLOWS.get(wire) }?;
+    let Some(flow) = FLOWS.get_ptr_mut(&stub.counterpart) else {
+        let _ = FLOWS.remove(wire);
+        return None;
+    };
+    let flow = unsafe { &mut *flow };
+    let Some(endpoint) = alive(flow, &stub.counterpart) else {
+        let _ = FLOWS.remove(&stub.counterpart);
+        let _ = FLOWS.remove(wire);
+        return None;
+    };
+    touch(flow, packet, Direction::In);
+    Some(Found { counterpart: &stub.counterpart, endpoint, publish: flow.publish, kind: flow.kind })
+}
+
+/// Finds the flow of a packet away from a container by its inside tuple.
+#[inline(always)]
+pub fn outbound(packet: &Packet, inside: &Tuple) -> Option<Found> {
+    let flow = FLOWS.get_ptr_mut(inside)?;
+    let flow = unsafe { &mut *flow };
+    let Some(endpoint) = alive(flow, inside) else {
+        let _ = FLOWS.remove(&flow.counterpart);
+        let _ = FLOWS.remove(inside);
+        return None;
+    };
+    touch(flow, packet, Direction::Out);
+    Some(Found { counterpart: &flow.counterpart, endpoint, publish: flow.publish, kind: flow.kind })
+}
+
+/// The flow's endpoint, if it and the flow's publish are still those it was made for.
+#[inline(always)]
+fn alive(flow: &Flow, inside: &Tuple) -> Option<&'static Endpoint> {
+    let endpoint = unsafe { ENDPOINTS.get(&inside.local) }?;
+    if endpoint.generation != flow.endpoint_generation {
+        return None;
+    }
+    if flow.publish != NO_PUBLISH {
+        let publish = PUBLISHES.get(flow.publish)?;
+        if publish.generation != flow.publish_generation {
+            return None;
+        }
+    }
+    Some(endpoint)
+}
+
+/// Notes that a packet was seen. Writes as little as it can: flows are shared between processors.
+#[inline(always)]
+fn touch(flow: &mut Flow, packet: &Packet, direction: Direction) {
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    if now.wrapping_sub(flow.last_seen) > Flow::GRANULARITY {
+        flow.last_seen = now;
+    }
+    if packet.header.protocol != ip::TCP || packet.transport != Transport::Header {
+        return;
+    }
+    if packet.tcp & RST != 0 {
+        flow.reset = 1;
+        return;
+    }
+    if packet.opens() && flow.is_closing() {
+        (flow.seen_out, flow.seen_in) = (0, 0);
+        if flow.publish != NO_PUBLISH {
+            count::connected(flow.publish);
+        }
+    }
+    if flow.reset != 0 {
+        flow.reset = 0;
+    }
+    let seen = seen(packet.tcp);
+    let state = match direction {
+        Direction::Out => &mut flow.seen_out,
+        Direction::In => &mut flow.seen_in,
+    };
+    if *state & seen != seen {
+        *state |= seen;
+    }
+}
+
+/// The bits of a segment's flags that a flow remembers.
+#[inline(always)]
+fn seen(flags: u8) -> u8 {
+    let bit = |flag: u8, bit: u8| if flags & flag != 0 { bit } else { 0 };
+    bit(SYN, tcp_bits::SYN) | bit(ACK, tcp_bits::ACK) | bit(FIN, tcp_bits::FIN)
+}
+
+/// Fills in the tracking entry of a new flow and its stub; both keys are set already. A segment that opens nothing
+/// belongs to a connection older than its entry, which starts out established.
+#[inline(always)]
+pub fn begin(scratch: &mut Scratch, packet: &Packet, direction: Direction, kind: FlowKind, generation: u32) {
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let empty = Flow {
+        counterpart: scratch.wire,
+        last_seen: now,
+        publish: NO_PUBLISH,
+        publish_generation: 0,
+        endpoint_generation: generation,
+        kind: kind as u8,
+        seen_out: 0,
+        seen_in: 0,
+        reset: 0,
+    };
+    scratch.flow = empty;
+    scratch.stub = empty;
+    scratch.stub.counterpart = scratch.inside;
+    scratch.stub.kind = FlowKind::Stub as u8;
+    if packet.header.protocol != ip::TCP || packet.transport != Transport::Header {
+        return;
+    }
+    if !packet.opens() {
+        (scratch.flow.seen_out, scratch.flow.seen_in) = (tcp_bits::ACK, tcp_bits::ACK);
+    }
+    match direction {
+        Direction::Out => scratch.flow.seen_out |= seen(packet.tcp),
+        Direction::In => scratch.flow.seen_in |= seen(packet.tcp),
+    }
+}
+
+/// Inserts the tracking entry, unless there is one.
+#[inline(always)]
+pub fn track(scratch: &Scratch) -> Result<(), i32> {
+    FLOWS.insert(&scratch.inside, &scratch.flow, u64::from(BPF_NOEXIST))
+}
+
+/// Inserts the stub of the tracking entry that is in the table; failing, takes the entry out again.
+#[inline(always)]
+pub fn lead(scratch: &mut Scratch) -> Result<(), DropReason> {
+    scratch.stub.counterpart = scratch.inside;
+    if FLOWS.insert(&scratch.wire, &scratch.stub, u64::from(BPF_ANY)).is_err() {
+        let _ = FLOWS.remove(&scratch.inside);
+        return Err(DropReason::FlowsExhausted);
+    }
+    Ok(())
+}

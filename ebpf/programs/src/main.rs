@@ -1,0 +1,142 @@
+//! Beeline's datapath: the programs that run in the kernel.
+//!
+//! | program | attached to | handles |
+//! |---|---|---|
+//! | `uplink_ingress` | ingress of devices towards the outside | published ports, answers to masqueraded flows |
+//! | `uplink_egress` | egress of the same | containers' packets that took the host's stack |
+//! | `container_ingress` | ingress of the host's end of each veth pair | everything a container sends |
+//! | `gateway_egress` | egress of each network's bridge device | what the host sends to a container |
+//! | `connect`, `sendmsg`, `recvmsg`, `getpeername` | the root cgroup | the host's own clients of published ports |
+//! | `post_bind` | the root cgroup | keeps published ports from the host's own servers |
+//! | `expire_flows` | nothing: the daemon runs it | deletes flows that are over |
+//!
+//! Entry points are thin: they turn a module's outcome into a verdict and count what was refused. A packet of nobody
+//! we know goes on to the next program (`TC_ACT_UNSPEC`), so that several instances share a device.
+
+#![no_std]
+#![no_main]
+
+mod arp;
+mod collect;
+mod conntrack;
+mod container;
+mod count;
+mod forward;
+mod fragment;
+mod gateway;
+mod icmp_error;
+mod maps;
+mod masquerade;
+mod nat;
+mod packet;
+mod publish;
+mod scratch;
+mod skb;
+mod socket;
+mod uplink;
+
+use aya_ebpf::{
+    macros::{cgroup_sock, cgroup_sock_addr, classifier},
+    programs::{SockAddrContext, SockContext, TcContext},
+};
+
+/// A packet from outside.
+#[classifier]
+pub fn uplink_ingress(ctx: TcContext) -> i32 {
+    count::verdict(&ctx, uplink::ingress(&ctx))
+}
+
+/// A packet on its way outside.
+#[classifier]
+pub fn uplink_egress(ctx: TcContext) -> i32 {
+    count::verdict(&ctx, uplink::egress(&ctx))
+}
+
+/// A packet of a container.
+#[classifier]
+pub fn container_ingress(ctx: TcContext) -> i32 {
+    container::ingress(&ctx)
+}
+
+/// A packet of the host to a container.
+#[classifier]
+pub fn gateway_egress(ctx: TcContext) -> i32 {
+    count::verdict(&ctx, gateway::egress(&ctx))
+}
+
+/// Run by the daemon on a list of candidates.
+#[classifier]
+pub fn expire_flows(ctx: TcContext) -> i32 {
+    collect::expire(&ctx)
+}
+
+/// A socket of the host connects.
+#[cgroup_sock_addr(connect4)]
+pub fn connect4(ctx: SockAddrContext) -> i32 {
+    socket::connect4(&ctx)
+}
+
+/// A socket of the host connects.
+#[cgroup_sock_addr(connect6)]
+pub fn connect6(ctx: SockAddrContext) -> i32 {
+    socket::connect6(&ctx)
+}
+
+/// An unconnected socket of the host sends.
+#[cgroup_sock_addr(sendmsg4)]
+pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    socket::sendmsg4(&ctx)
+}
+
+/// An unconnected socket of the host sends.
+#[cgroup_sock_addr(sendmsg6)]
+pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    socket::sendmsg6(&ctx)
+}
+
+/// A socket of the host learns where a datagram came from.
+#[cgroup_sock_addr(recvmsg4)]
+pub fn recvmsg4(ctx: SockAddrContext) -> i32 {
+    socket::name4(&ctx)
+}
+
+/// A socket of the host learns where a datagram came from.
+#[cgroup_sock_addr(recvmsg6)]
+pub fn recvmsg6(ctx: SockAddrContext) -> i32 {
+    socket::name6(&ctx)
+}
+
+/// A socket of the host asks whom it talks to.
+#[cgroup_sock_addr(getpeername4)]
+pub fn getpeername4(ctx: SockAddrContext) -> i32 {
+    socket::name4(&ctx)
+}
+
+/// A socket of the host asks whom it talks to.
+#[cgroup_sock_addr(getpeername6)]
+pub fn getpeername6(ctx: SockAddrContext) -> i32 {
+    socket::name6(&ctx)
+}
+
+/// A socket of the host was bound.
+#[cgroup_sock(post_bind4)]
+pub fn post_bind4(ctx: SockContext) -> i32 {
+    socket::post_bind4(&ctx)
+}
+
+/// A socket of the host was bound.
+#[cgroup_sock(post_bind6)]
+pub fn post_bind6(ctx: SockContext) -> i32 {
+    socket::post_bind6(&ctx)
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // No path leads here: the verifier would refuse the loop.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

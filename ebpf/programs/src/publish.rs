@@ -1,0 +1,105 @@
+//! Published ports: from a port of the host to a port of a container.
+
+use aya_ebpf::{btf_maps::lpm_trie::Key, helpers::bpf_get_prandom_u32, programs::TcContext};
+use aya_log_ebpf::debug;
+use beeline_abi::{Address, Direction, DropReason, Endpoint, FlowKind, PortKey, Publish, Side, Tuple};
+
+use crate::{
+    conntrack::{self, EEXIST},
+    count,
+    maps::{ENDPOINTS, FLOWS, PORTS, PUBLISHES},
+    packet::Packet,
+    scratch::{self, Scratch},
+};
+
+/// How many other source ports a client's flow may try when its own is taken inside.
+const SOURCE_TRIES: u32 = 16;
+
+/// What a port of the host leads to.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub slot: u32,
+    pub publish: &'static Publish,
+    /// The container's port.
+    pub port: u16,
+}
+
+/// Finds what a port leads to: a publish of this very address goes before one of all addresses.
+#[inline(always)]
+pub fn find(address: &Address, protocol: u8, port: u16) -> Option<Target> {
+    lookup(address, protocol, port).or_else(|| lookup(&Address::ANY_V4, protocol, port))
+}
+
+#[inline(always)]
+fn lookup(address: &Address, protocol: u8, port: u16) -> Option<Target> {
+    let key = Key::new(PortKey::FULL, PortKey::new(*address, protocol, port));
+    let slot = *PORTS.get(&key)?;
+    let publish = PUBLISHES.get(slot)?;
+    if publish.used == 0 {
+        return None;
+    }
+    let port = publish.container_port(port)?;
+    Some(Target { slot, publish, port })
+}
+
+/// Makes the flow of a packet to a published port and returns how its container sees it, with the endpoint. None when
+/// the container is not there.
+///
+/// The client's address and port stay as they are. Its port changes only when the same client already talks to the
+/// same container through another publish from the same port, and its address only when the client is that very
+/// container: then `gateway` stands in, as nothing would come back otherwise.
+#[inline(always)]
+pub fn open(
+    ctx: &TcContext,
+    packet: &Packet,
+    wire: &Tuple,
+    target: Target,
+    gateway: Option<&Address>,
+) -> Result<Option<(&'static Tuple, &'static Endpoint)>, DropReason> {
+    let Some(endpoint) = (unsafe { ENDPOINTS.get(&target.publish.container) }) else { return Ok(None) };
+    let scratch = scratch::get()?;
+    scratch.wire = *wire;
+    scratch.inside = *wire;
+    scratch.inside.side = Side::Inside as u8;
+    scratch.inside.local = target.publish.container;
+    scratch.inside.local_port = target.port;
+    if let Some(gateway) = gateway {
+        scratch.inside.remote = *gateway;
+    }
+    conntrack::begin(scratch, packet, Direction::In, FlowKind::Published, endpoint.generation);
+    scratch.flow.publish = target.slot;
+    scratch.flow.publish_generation = target.publish.generation;
+    track(scratch)?;
+    conntrack::lead(scratch)?;
+    count::connected(target.slot);
+    debug!(
+        ctx,
+        "new flow {:i}:{} -> published port {} -> {:i}:{}",
+        u32::from_be(scratch.wire.remote.v4_word()),
+        scratch.wire.remote_port,
+        scratch.wire.local_port,
+        u32::from_be(scratch.inside.local.v4_word()),
+        scratch.inside.local_port
+    );
+    Ok(Some((&scratch.inside, endpoint)))
+}
+
+/// Inserts the tracking entry, with another remote port when the flow's own is taken.
+#[inline(always)]
+fn track(scratch: &mut Scratch) -> Result<(), DropReason> {
+    for _ in 0..SOURCE_TRIES {
+        match conntrack::track(scratch) {
+            Ok(()) => return Ok(()),
+            Err(EEXIST) => {}
+            Err(_) => return Err(DropReason::FlowsExhausted),
+        }
+        // Another processor may have made this very flow, or its stub was lost.
+        if let Some(existing) = unsafe { FLOWS.get(&scratch.inside) }
+            && existing.counterpart == scratch.wire
+        {
+            return Ok(());
+        }
+        scratch.inside.remote_port = 1024 + (unsafe { bpf_get_prandom_u32() } % 64512) as u16;
+    }
+    Err(DropReason::PortsExhausted)
+}

@@ -1,0 +1,31 @@
+//! Room for what a new flow is made of: too much for the 512 bytes of stack. Programs on packets run with bottom
+//! halves disabled, so a processor works on one packet at a time.
+
+use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
+use beeline_abi::{DropReason, Flow, Tuple};
+
+/// A flow in the making.
+#[repr(C)]
+pub struct Scratch {
+    /// The tracking entry and the stub that leads to it.
+    pub flow: Flow,
+    pub stub: Flow,
+    /// Their keys.
+    pub inside: Tuple,
+    pub wire: Tuple,
+    /// Where the search for a port starts, and how it ended.
+    pub start: u32,
+    pub outcome: u32,
+}
+
+#[btf_map]
+static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// This processor's room.
+#[inline(always)]
+pub fn get() -> Result<&'static mut Scratch, DropReason> {
+    match SCRATCH.get_ptr_mut(0) {
+        Some(scratch) => Ok(unsafe { &mut *scratch }),
+        None => Err(DropReason::Helper),
+    }
+}

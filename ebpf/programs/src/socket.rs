@@ -1,0 +1,226 @@
+//! The host's own clients of published ports: their destination is rewritten at the socket, so their packets go to the
+//! container without a translation. And the host's own servers: a published port is not theirs to bind.
+//!
+//! Programs at the root cgroup see every socket of the machine; only those of the daemon's network namespace matter.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{bpf_sock, bpf_sock_addr},
+    helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_retval},
+    programs::{SockAddrContext, SockContext},
+};
+use beeline_abi::{Address, Original, SocketKey, ip};
+
+use crate::{
+    count,
+    maps::{ADDRESSES, NETNS_COOKIE, SOCKETS},
+    publish::{self, Target},
+};
+
+const ALLOW: i32 = 1;
+const REFUSE: i32 = 0;
+const EADDRINUSE: i32 = 98;
+const STREAM: u32 = 1;
+const DATAGRAM: u32 = 2;
+
+/// 127.0.0.1 as it lies in a packet.
+const LOOPBACK: u32 = u32::from_ne_bytes([127, 0, 0, 1]);
+
+/// Whether the socket is of the namespace that the daemon serves.
+#[inline(always)]
+fn is_ours(context: *mut core::ffi::c_void) -> bool {
+    unsafe { bpf_get_netns_cookie(context) == NETNS_COOKIE.load() }
+}
+
+/// The IP protocol of a socket.
+#[inline(always)]
+fn protocol(kind: u32) -> Option<u8> {
+    match kind {
+        STREAM => Some(ip::TCP),
+        DATAGRAM => Some(ip::UDP),
+        _ => None,
+    }
+}
+
+/// What a destination of a host's socket leads to. Publishes of all addresses include the loopback's.
+#[inline(always)]
+fn target(address: &Address, protocol: u8, port: u16) -> Option<Target> {
+    if !address.is_loopback() && unsafe { ADDRESSES.get(address) }.is_none() {
+        return None;
+    }
+    publish::find(address, protocol, port)
+}
+
+/// Remembers what the socket's owner asked for.
+#[inline(always)]
+fn remember(context: *mut core::ffi::c_void, target: &Target, asked: Address, port: u16) {
+    let key = SocketKey {
+        cookie: unsafe { bpf_get_socket_cookie(context) },
+        address: target.publish.container,
+        port: target.port,
+        pad: [0; 6],
+    };
+    let original = Original { address: asked, port, pad: [0; 6] };
+    let known = unsafe { SOCKETS.get(&key) };
+    if known.is_none_or(|known| *known != original) {
+        // Failing, the owner sees the container's address: nothing else suffers.
+        let _ = SOCKETS.insert(&key, &original, 0);
+    }
+}
+
+/// Rewrites an IPv4 destination; returns whether it did.
+#[inline(always)]
+fn rewrite4(ctx: &SockAddrContext) -> Option<Target> {
+    let context = ctx.as_ptr();
+    let raw = unsafe { &mut *ctx.sock_addr };
+    if !is_ours(context) {
+        return None;
+    }
+    let protocol = protocol(raw.type_)?;
+    let port = u16::from_be(raw.user_port as u16);
+    // "Any" as a destination is this host.
+    let word = if raw.user_ip4 == 0 { LOOPBACK } else { raw.user_ip4 };
+    let asked = Address::v4(word);
+    let target = target(&asked, protocol, port)?;
+    remember(context, &target, asked, port);
+    raw.user_ip4 = target.publish.container.v4_word();
+    raw.user_port = u32::from(target.port.to_be());
+    Some(target)
+}
+
+/// Reads the IPv6 destination. Word by word: the verifier wants each access by itself.
+#[inline(always)]
+fn destination6(raw: &bpf_sock_addr) -> Address {
+    let read = |at: usize| unsafe { core::ptr::read_volatile(&raw.user_ip6[at]) };
+    Address { words: [read(0), read(1), read(2), read(3)] }
+}
+
+#[inline(always)]
+fn write6(raw: &mut bpf_sock_addr, address: &Address) {
+    for at in 0..4 {
+        unsafe { core::ptr::write_volatile(&mut raw.user_ip6[at], address.words[at]) };
+    }
+}
+
+/// Rewrites an IPv6 destination that is v4-mapped or `::1`, the loopback of both families.
+#[inline(always)]
+fn rewrite6(ctx: &SockAddrContext) -> Option<Target> {
+    let context = ctx.as_ptr();
+    let raw = unsafe { &mut *ctx.sock_addr };
+    if !is_ours(context) {
+        return None;
+    }
+    let protocol = protocol(raw.type_)?;
+    let port = u16::from_be(raw.user_port as u16);
+    let asked = destination6(raw);
+    let looked_up = if asked.is_v4() {
+        asked
+    } else if asked.is_loopback() {
+        Address::v4(LOOPBACK)
+    } else {
+        return None;
+    };
+    let target = target(&looked_up, protocol, port)?;
+    remember(context, &target, asked, port);
+    write6(raw, &target.publish.container);
+    raw.user_port = u32::from(target.port.to_be());
+    Some(target)
+}
+
+#[inline(always)]
+fn connected(target: Option<Target>) -> i32 {
+    if let Some(target) = target {
+        count::connected(target.slot);
+    }
+    ALLOW
+}
+
+#[inline(always)]
+pub fn connect4(ctx: &SockAddrContext) -> i32 {
+    connected(rewrite4(ctx))
+}
+
+#[inline(always)]
+pub fn connect6(ctx: &SockAddrContext) -> i32 {
+    connected(rewrite6(ctx))
+}
+
+#[inline(always)]
+pub fn sendmsg4(ctx: &SockAddrContext) -> i32 {
+    let _ = rewrite4(ctx);
+    ALLOW
+}
+
+#[inline(always)]
+pub fn sendmsg6(ctx: &SockAddrContext) -> i32 {
+    let _ = rewrite6(ctx);
+    ALLOW
+}
+
+/// What the socket's owner asked for when it got this peer.
+#[inline(always)]
+fn original(context: *mut core::ffi::c_void, address: Address, port: u16) -> Option<&'static Original> {
+    if !is_ours(context) {
+        return None;
+    }
+    let cookie = unsafe { bpf_get_socket_cookie(context) };
+    unsafe { SOCKETS.get(SocketKey { cookie, address, port, pad: [0; 6] }) }
+}
+
+/// Names the peer as the socket's owner knows it.
+#[inline(always)]
+pub fn name4(ctx: &SockAddrContext) -> i32 {
+    let raw = unsafe { &mut *ctx.sock_addr };
+    let port = u16::from_be(raw.user_port as u16);
+    if let Some(original) = original(ctx.as_ptr(), Address::v4(raw.user_ip4), port) {
+        raw.user_ip4 = original.address.v4_word();
+        raw.user_port = u32::from(original.port.to_be());
+    }
+    ALLOW
+}
+
+/// Names the peer as the socket's owner knows it.
+#[inline(always)]
+pub fn name6(ctx: &SockAddrContext) -> i32 {
+    let raw = unsafe { &mut *ctx.sock_addr };
+    let port = u16::from_be(raw.user_port as u16);
+    if let Some(original) = original(ctx.as_ptr(), destination6(raw), port) {
+        write6(raw, &original.address);
+        raw.user_port = u32::from(original.port.to_be());
+    }
+    ALLOW
+}
+
+/// Refuses an address and port that are published.
+#[inline(always)]
+fn reserve(context: *mut core::ffi::c_void, kind: u32, address: &Address, port: u32) -> i32 {
+    if !is_ours(context) {
+        return ALLOW;
+    }
+    let Some(protocol) = protocol(kind) else { return ALLOW };
+    if publish::find(address, protocol, port as u16).is_none() {
+        return ALLOW;
+    }
+    unsafe { bpf_set_retval(-EADDRINUSE) };
+    REFUSE
+}
+
+#[inline(always)]
+pub fn post_bind4(ctx: &SockContext) -> i32 {
+    let raw: &bpf_sock = unsafe { &*ctx.sock };
+    reserve(ctx.as_ptr(), raw.type_, &Address::v4(raw.src_ip4), raw.src_port)
+}
+
+/// An IPv6 socket takes the IPv4 port too when it is bound to any address or a v4-mapped one.
+#[inline(always)]
+pub fn post_bind6(ctx: &SockContext) -> i32 {
+    let raw: &bpf_sock = unsafe { &*ctx.sock };
+    let read = |at: usize| unsafe { core::ptr::read_volatile(&raw.src_ip6[at]) };
+    let address = Address { words: [read(0), read(1), read(2), read(3)] };
+    let looked_up = if address.is_v4() { address } else { Address::ANY_V4 };
+    let is_any = address.words[0] | address.words[1] | address.words[2] | address.words[3] == 0;
+    if !address.is_v4() && !is_any {
+        return ALLOW;
+    }
+    reserve(ctx.as_ptr(), raw.type_, &looked_up, raw.src_port)
+}

@@ -1,0 +1,89 @@
+//! What Docker's API can ask for and Beeline does not do: refused when the container would not be what was
+//! asked for, a warning when it only performs differently.
+
+use beeline_wire::container::host_config::HostConfig;
+use beeline_wire::network::EndpointSettings;
+
+use crate::http::error::ApiError;
+
+/// A request field and whether it is used.
+type Check = (&'static str, fn(&HostConfig) -> bool);
+
+fn given<T>(list: &Option<Vec<T>>) -> bool {
+    list.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+const REFUSED: [Check; 8] = [
+    ("VolumesFrom", |host| given(&host.volumes_from)),
+    ("Links", |host| given(&host.links)),
+    ("StorageOpt", |host| !host.storage_opt.is_empty()),
+    ("DeviceRequests", |host| given(&host.resources.device_requests)),
+    ("DeviceCgroupRules", |host| given(&host.resources.device_cgroup_rules)),
+    ("VolumeDriver", |host| !matches!(host.volume_driver.as_str(), "" | "local")),
+    ("UsernsMode", |host| !matches!(host.userns_mode.as_str(), "" | "host")),
+    ("Isolation", |host| !matches!(host.isolation.as_str(), "" | "default")),
+];
+
+const IGNORED: [Check; 11] = [
+    ("BlkioWeight", |host| host.resources.blkio_weight != 0),
+    ("BlkioWeightDevice", |host| given(&host.resources.blkio_weight_device)),
+    ("BlkioDeviceReadBps", |host| given(&host.resources.blkio_device_read_bps)),
+    ("BlkioDeviceWriteBps", |host| given(&host.resources.blkio_device_write_bps)),
+    ("BlkioDeviceReadIOps", |host| given(&host.resources.blkio_device_read_iops)),
+    ("BlkioDeviceWriteIOps", |host| given(&host.resources.blkio_device_write_iops)),
+    ("CpuRealtimePeriod", |host| host.resources.cpu_realtime_period != 0),
+    ("CpuRealtimeRuntime", |host| host.resources.cpu_realtime_runtime != 0),
+    ("MemorySwappiness", |host| host.resources.memory_swappiness.is_some_and(|value| value != -1)),
+    ("OomKillDisable", |host| host.resources.oom_kill_disable == Some(true)),
+    ("Cgroup", |host| !host.cgroup.is_empty()),
+];
+
+/// Refuses what cannot be done; answers with a warning for each thing that is left out.
+pub(crate) fn check(host: &HostConfig) -> Result<Vec<String>, ApiError> {
+    if let Some((field, _)) = REFUSED.iter().find(|(_, used)| used(host)) {
+        return Err(ApiError::not_implemented(format!("HostConfig.{field} is not supported")));
+    }
+    let warn = |field: &str| format!("HostConfig.{field} is not supported and was discarded.");
+    Ok(IGNORED.iter().filter(|(_, used)| used(host)).map(|(field, _)| warn(field)).collect())
+}
+
+/// Refuses what cannot be had on the networks there are.
+pub(crate) fn check_endpoint(endpoint: &EndpointSettings) -> Result<(), ApiError> {
+    let address = |ipam: &beeline_wire::network::EndpointIpamConfig| {
+        !ipam.ipv4_address.is_empty() || !ipam.ipv6_address.is_empty() || given(&ipam.link_local_ips)
+    };
+    if endpoint.ipam_config.as_ref().is_some_and(address) {
+        return Err(ApiError::bad_request(
+            "invalid config for network bridge: user specified IP address is supported on user defined networks only",
+        ));
+    }
+    if given(&endpoint.aliases) {
+        return Err(ApiError::bad_request(
+            "invalid config for network bridge: network-scoped alias is supported only for containers in user \
+             defined networks",
+        ));
+    }
+    if given(&endpoint.links) || !endpoint.mac_address.is_empty() {
+        return Err(ApiError::not_implemented("links and fixed hardware addresses are not supported"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_another_container_is_refused_by_name() {
+        let host = HostConfig { links: Some(vec!["db".to_owned()]), ..HostConfig::default() };
+        assert_eq!(check(&host).unwrap_err().message, "HostConfig.Links is not supported");
+    }
+
+    #[test]
+    fn what_only_performs_differently_is_a_warning() {
+        let mut host = HostConfig::default();
+        assert!(check(&host).unwrap().is_empty());
+        host.resources.blkio_weight = 500;
+        assert_eq!(check(&host).unwrap(), ["HostConfig.BlkioWeight is not supported and was discarded."]);
+    }
+}

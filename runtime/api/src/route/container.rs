@@ -1,0 +1,8 @@
+//! Containers.
+
+pub(crate) mod attach;
+pub(crate) mod create;
+pub(crate) mod lifecycle;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod wait;

@@ -1,0 +1,54 @@
+//! `GET /containers/json` and `GET /containers/{name}/json`.
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use beeline_engine::ListOptions;
+use beeline_wire::version::ApiVersion;
+
+use crate::convert;
+use crate::http::error::ApiError;
+use crate::http::params::Params;
+use crate::http::reply;
+use crate::router::App;
+
+const FILTERS: [&str; 16] = [
+    "ancestor",
+    "annotation",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+];
+
+pub(crate) async fn list(State(app): State<App>, params: Params) -> Result<Response, ApiError> {
+    // -1 is Docker's "no limit".
+    let limit = params.number::<i64>("limit")?.and_then(|limit| usize::try_from(limit).ok());
+    let options = ListOptions {
+        all: params.flag("all"),
+        limit: limit.filter(|limit| *limit > 0),
+        filters: params.filters(&FILTERS)?.0,
+    };
+    let views = app.engine.list(&options)?;
+    let shown: Vec<_> = views.iter().map(|view| convert::container::summary(view)).collect();
+    Ok(reply::json(&shown))
+}
+
+pub(crate) async fn inspect(
+    State(app): State<App>,
+    Extension(version): Extension<ApiVersion>,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let view = app.engine.inspect(&name)?;
+    Ok(reply::json(&convert::container::inspect(&view, version)))
+}

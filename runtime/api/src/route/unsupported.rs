@@ -1,0 +1,39 @@
+//! What Docker's API has and Beeline does not: said as such, since "page not found" helps nobody.
+
+use axum::Router;
+use axum::routing::any;
+
+use crate::http::error::ApiError;
+
+/// Paths, and what they are for.
+const PATHS: [(&str, &str); 18] = [
+    ("/containers/{name}/exec", "running commands in a container (exec)"),
+    ("/exec/{id}/start", "running commands in a container (exec)"),
+    ("/exec/{id}/resize", "running commands in a container (exec)"),
+    ("/exec/{id}/json", "running commands in a container (exec)"),
+    ("/containers/{name}/top", "listing a container's processes (top)"),
+    ("/containers/{name}/stats", "stats; /metrics has them"),
+    ("/containers/{name}/archive", "copying files (cp)"),
+    ("/containers/{name}/export", "exporting a container's files"),
+    ("/containers/{name}/changes", "listing a container's changes (diff)"),
+    ("/containers/{name}/pause", "pausing containers"),
+    ("/containers/{name}/unpause", "pausing containers"),
+    ("/containers/{name}/update", "changing a container's limits"),
+    ("/containers/{name}/attach/ws", "attaching through a web socket"),
+    ("/commit", "making an image of a container (commit)"),
+    ("/build", "building images; build elsewhere, save, and load the archive"),
+    ("/build/prune", "building images"),
+    ("/images/search", "registries"),
+    ("/distribution/{*name}", "registries"),
+];
+
+/// Routes that answer 501 and name what is missing.
+pub(crate) fn routes() -> Router {
+    PATHS
+        .iter()
+        .fold(Router::new(), |router, (path, what)| router.route(path, any(async || not_supported(what))))
+}
+
+fn not_supported(what: &str) -> ApiError {
+    ApiError::not_implemented(format!("not supported: {what}"))
+}

@@ -1,0 +1,171 @@
+//! Paths and methods to handlers.
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+use beeline_engine::Engine;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::error::ApiError;
+use crate::route::{container, event, image, network, port, swarm, system, unsupported, volume};
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    /// Cancelled when the daemon ends: streams without an end of their own end with it.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The whole API.
+pub(crate) fn engine_router(app: App) -> Router {
+    let routes = containers().merge(images()).merge(system_routes()).with_state(app);
+    finish(routes.merge(stateless_routes()))
+}
+
+/// A path Docker does not have and a method a path does not have answer alike.
+pub(crate) fn finish(router: Router) -> Router {
+    router.fallback(not_found).method_not_allowed_fallback(not_found)
+}
+
+async fn not_found() -> ApiError {
+    ApiError::page_not_found()
+}
+
+/// What needs no engine.
+pub(crate) fn stateless_routes() -> Router {
+    let swarm = ["swarm", "nodes", "services", "tasks", "secrets", "configs"].into_iter().fold(
+        Router::new(),
+        |router, family| {
+            router
+                .route(&format!("/{family}"), axum::routing::any(swarm::not_a_manager))
+                .route(&format!("/{family}/{{*rest}}"), axum::routing::any(swarm::not_a_manager))
+        },
+    );
+    Router::new()
+        .route("/_ping", get(system::ping))
+        .route("/auth", post(system::auth))
+        .route("/plugins", get(system::plugins))
+        .route("/volumes", get(volume::list))
+        .route("/volumes/{name}", get(volume::inspect).delete(volume::inspect))
+        .route("/volumes/create", post(volume::create))
+        .route("/volumes/prune", post(volume::prune))
+        .merge(swarm)
+        .merge(unsupported::routes())
+}
+
+fn containers() -> Router<App> {
+    Router::new()
+        .route("/containers/json", get(container::list::list))
+        .route("/containers/create", post(container::create::create))
+        .route("/containers/prune", post(container::lifecycle::prune))
+        .route("/containers/{name}/json", get(container::list::inspect))
+        .route("/containers/{name}/start", post(container::lifecycle::start))
+        .route("/containers/{name}/stop", post(container::lifecycle::stop))
+        .route("/containers/{name}/restart", post(container::lifecycle::restart))
+        .route("/containers/{name}/kill", post(container::lifecycle::kill))
+        .route("/containers/{name}/rename", post(container::lifecycle::rename))
+        .route("/containers/{name}/resize", post(container::lifecycle::resize))
+        .route("/containers/{name}/wait", post(container::wait::wait))
+        .route("/containers/{name}/logs", get(container::logs::logs))
+        .route("/containers/{name}/attach", post(container::attach::attach))
+        .route("/containers/{name}", delete(container::lifecycle::remove))
+}
+
+fn images() -> Router<App> {
+    Router::new()
+        .route("/images/json", get(image::list::list))
+        .route("/images/load", post(image::archive::load))
+        .route("/images/create", post(image::archive::create))
+        .route("/images/get", get(image::archive::get_several))
+        .route("/images/prune", post(image::change::prune))
+        // Names have slashes, so what comes after one is taken off by the handler.
+        .route(
+            "/images/{*path}",
+            get(image::named::get).post(image::named::post).delete(image::change::remove),
+        )
+}
+
+fn system_routes() -> Router<App> {
+    Router::new()
+        .route("/version", get(system::version))
+        .route("/info", get(system::info))
+        .route("/system/df", get(system::disk_usage))
+        .route("/events", get(event::events))
+        .route("/networks", get(network::list))
+        .route("/networks/create", post(network::unsupported))
+        .route("/networks/prune", post(network::unsupported))
+        .route("/networks/{name}", get(network::inspect).delete(network::unsupported))
+        .route("/networks/{name}/connect", post(network::unsupported))
+        .route("/networks/{name}/disconnect", post(network::unsupported))
+        .route("/beeline/ports", get(port::list))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::{Request, StatusCode};
+    use axum::response::Response;
+
+    use super::*;
+    use crate::http::negotiate::respond;
+
+    async fn answer(method: &str, path: &str) -> Response {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        respond(finish(stateless_routes()), request).await
+    }
+
+    async fn text(response: Response) -> String {
+        String::from_utf8(to_bytes(response.into_body(), 1 << 16).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn ping_names_the_api_in_its_headers() {
+        for method in ["GET", "HEAD"] {
+            let response = answer(method, "/_ping").await;
+            assert_eq!(response.status(), StatusCode::OK);
+            let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            assert_eq!(header("api-version"), "1.50");
+            assert_eq!(header("ostype"), "linux");
+            assert_eq!(header("docker-experimental"), "false");
+            assert_eq!(header("swarm"), "inactive");
+            assert!(header("server").starts_with("Beeline/"));
+            assert!(header("content-type").starts_with("text/plain"));
+            assert_eq!(text(response).await, if method == "GET" { "OK" } else { "" });
+        }
+    }
+
+    #[tokio::test]
+    async fn what_docker_has_not_is_not_found() {
+        for (method, path) in [("GET", "/nothing"), ("GET", "/v1.41/"), ("POST", "/_ping"), ("GET", "/")] {
+            let response = answer(method, path).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{method} {path}");
+            assert_eq!(response.headers()["content-type"], "application/json");
+            assert_eq!(text(response).await, "{\"message\":\"page not found\"}\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn versions_are_negotiated() {
+        assert_eq!(answer("GET", "/v1.24/_ping").await.status(), StatusCode::OK);
+        let refused = answer("GET", "/v1.23/_ping").await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(refused.headers()["api-version"], "1.50");
+        assert!(text(refused).await.contains("client version 1.23 is too old."));
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_named() {
+        let response = answer("POST", "/v1.50/containers/web/exec").await;
+        assert_eq!(response.status(), StatusCode::NOT_IMPLEMENTED);
+        assert!(text(response).await.contains("exec"));
+    }
+
+    #[tokio::test]
+    async fn this_is_no_swarm() {
+        for path in ["/services", "/nodes/abc", "/v1.50/swarm"] {
+            let response = answer("GET", path).await;
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(text(response).await.contains("This node is not a swarm manager."));
+        }
+    }
+}

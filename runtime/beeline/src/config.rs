@@ -1,0 +1,286 @@
+//! The daemon's configuration: command line flags, the file daemon.json, defaults, in this order.
+//!
+//! The file has Docker's keys where Docker has one. As in dockerd, a value given by flag and by file is an error: nobody
+//! could tell which one holds.
+
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use beeline_api::{HostAddr, InvalidHost};
+use beeline_engine::{DatapathLog, InstanceId};
+use clap::{Parser, ValueEnum};
+use ipnet::Ipv4Net;
+use serde::Deserialize;
+
+const DEFAULT_FILE: &str = "/etc/beeline/daemon.json";
+const DEFAULT_ROOT: &str = "/var/lib/beeline";
+const DEFAULT_RUN: &str = "/run/beeline";
+const DEFAULT_METRICS: &str = "127.0.0.1:9323";
+
+/// Run the daemon
+#[derive(Debug, Parser)]
+#[command(name = "beeline daemon", bin_name = "beeline daemon", version)]
+pub(crate) struct Flags {
+    /// Where images, records and logs are kept [default: /var/lib/beeline]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Where sockets and locks are kept [default: /run/beeline]
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// A socket to listen on: unix://PATH or tcp://ADDRESS:PORT; may be repeated [default: unix://RUN/beeline.sock]
+    #[arg(short = 'H', long, value_name = "URL")]
+    host: Vec<String>,
+    /// Where Prometheus scrapes, or "off" [default: 127.0.0.1:9323]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_addr: Option<String>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    config: PathBuf,
+    /// Tells this daemon's devices, pins and control groups from other daemons': 1 to 6 of a-z and 0-9
+    /// [default: derived from the root directory]
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// How much to log
+    #[arg(short, long, value_enum, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+    /// Log debug messages; the same as --log-level debug
+    #[arg(short = 'D', long)]
+    debug: bool,
+    /// The default network's gateway and subnet, such as 172.30.0.1/24 [default: one that no route of the host covers]
+    #[arg(long, value_name = "CIDR")]
+    bip: Option<Ipv4Net>,
+    /// The default network's MTU [default: that of the default route's device]
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u32>,
+    /// The host address that ports are published on when -p names none [default: 0.0.0.0]
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<IpAddr>,
+    /// How many connections can be tracked at once [default: 262144]
+    #[arg(long, value_name = "NUMBER")]
+    conntrack_entries: Option<u32>,
+    /// Check flags and file, and exit
+    #[arg(long)]
+    pub(crate) validate: bool,
+}
+
+/// The keys of daemon.json.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct File {
+    #[serde(alias = "root")]
+    data_root: Option<PathBuf>,
+    #[serde(alias = "run")]
+    exec_root: Option<PathBuf>,
+    hosts: Option<Vec<String>>,
+    metrics_addr: Option<String>,
+    instance: Option<String>,
+    log_level: Option<LogLevel>,
+    debug: Option<bool>,
+    bip: Option<Ipv4Net>,
+    mtu: Option<u32>,
+    ip: Option<IpAddr>,
+    conntrack_entries: Option<u32>,
+}
+
+/// How much the daemon logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    /// Every decision, also those of the programs in the kernel
+    Trace,
+    /// What a developer wants to know
+    Debug,
+    /// What an administrator wants to know
+    #[default]
+    Info,
+    /// What may go wrong
+    Warn,
+    /// What went wrong
+    Error,
+}
+
+impl LogLevel {
+    /// The directive for tracing's filter.
+    pub(crate) fn filter(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            // The libraries' own debugging would drown Beeline's.
+            Self::Debug => {
+                "info,beeline=debug,beeline_api=debug,beeline_engine=debug,beeline_image=debug,\
+                            beeline_net=debug,beeline_metrics=debug,beeline_programs=debug"
+            }
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
+    /// What the programs in the kernel log; below warnings they log per connection.
+    pub(crate) fn datapath(self) -> DatapathLog {
+        match self {
+            Self::Trace => DatapathLog::Trace,
+            Self::Debug => DatapathLog::Debug,
+            Self::Info | Self::Warn => DatapathLog::Warn,
+            Self::Error => DatapathLog::Error,
+        }
+    }
+}
+
+/// What the daemon runs with.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) root: PathBuf,
+    pub(crate) run: PathBuf,
+    pub(crate) hosts: Vec<HostAddr>,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) instance: Option<InstanceId>,
+    pub(crate) log_level: LogLevel,
+    pub(crate) bip: Option<Ipv4Net>,
+    pub(crate) mtu: Option<u32>,
+    pub(crate) publish_address: IpAddr,
+    pub(crate) conntrack_entries: u32,
+}
+
+impl Settings {
+    /// Reads the file that `flags` name and merges both.
+    pub(crate) fn load(flags: Flags) -> Result<Self> {
+        let file = read(&flags.config)?;
+        Self::merge(flags, file)
+    }
+
+    fn merge(flags: Flags, file: File) -> Result<Self> {
+        let hosts = (!flags.host.is_empty()).then_some(flags.host);
+        let flag_level = if flags.debug { Some(LogLevel::Debug) } else { flags.log_level };
+        let file_level = if file.debug == Some(true) { Some(LogLevel::Debug) } else { file.log_level };
+        let run = either("run", flags.run, file.exec_root)?.unwrap_or_else(|| DEFAULT_RUN.into());
+        let hosts = match either("hosts", hosts, file.hosts)? {
+            Some(hosts) => hosts.iter().map(|host| host.parse()).collect::<Result<_, InvalidHost>>()?,
+            None => vec![HostAddr::Unix(run.join("beeline.sock"))],
+        };
+        let metrics = either("metrics-addr", flags.metrics_addr, file.metrics_addr)?;
+        let instance = either("instance", flags.instance, file.instance)?;
+        Ok(Self {
+            root: either("root", flags.root, file.data_root)?.unwrap_or_else(|| DEFAULT_ROOT.into()),
+            hosts,
+            metrics: metrics_address(metrics.as_deref().unwrap_or(DEFAULT_METRICS))?,
+            instance: instance.map(|name| name.parse()).transpose()?,
+            log_level: either("log-level", flag_level, file_level)?.unwrap_or_default(),
+            bip: either("bip", flags.bip, file.bip)?,
+            mtu: either("mtu", flags.mtu, file.mtu)?,
+            publish_address: either("ip", flags.ip, file.ip)?.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            conntrack_entries: either("conntrack-entries", flags.conntrack_entries, file.conntrack_entries)?
+                .unwrap_or(262_144),
+            run,
+        })
+    }
+}
+
+/// Reads daemon.json. The default file may be absent; one that was named may not.
+fn read(path: &Path) -> Result<File> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound && path == Path::new(DEFAULT_FILE) => {
+            return Ok(File::default());
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("read the configuration file {}", path.display()));
+        }
+    };
+    parse(&text).with_context(|| format!("the configuration file {} cannot be used", path.display()))
+}
+
+/// Parses daemon.json; the error names line, column and key.
+fn parse(text: &str) -> Result<File> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let file = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let key = error.path().to_string();
+        // serde_json's own text ends with "at line L column C".
+        if key == "." { anyhow!("{}", error.inner()) } else { anyhow!("{key:?}: {}", error.inner()) }
+    })?;
+    json.end()?;
+    Ok(file)
+}
+
+/// The value of a setting that a flag or the file may give, but not both.
+fn either<T: fmt::Debug>(key: &str, flag: Option<T>, file: Option<T>) -> Result<Option<T>> {
+    match (flag, file) {
+        (Some(flag), Some(file)) => bail!(
+            "{key} is given as a flag ({flag:?}) and in the configuration file ({file:?}); remove one of them"
+        ),
+        (flag, file) => Ok(flag.or(file)),
+    }
+}
+
+fn metrics_address(text: &str) -> Result<Option<SocketAddr>> {
+    if text.is_empty() || text == "off" {
+        return Ok(None);
+    }
+    let address = text.parse().with_context(|| {
+        format!("invalid metrics address {text:?}: use an address and a port, such as {DEFAULT_METRICS}, or \"off\"")
+    })?;
+    Ok(Some(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(args: &[&str]) -> Flags {
+        Flags::try_parse_from([&["beeline daemon"], args].concat()).unwrap()
+    }
+
+    fn error(result: Result<impl fmt::Debug>) -> String {
+        format!("{:#}", result.unwrap_err())
+    }
+
+    #[test]
+    fn without_flags_and_file_the_defaults_hold() {
+        let settings = Settings::merge(flags(&[]), File::default()).unwrap();
+        assert_eq!(settings.root, Path::new(DEFAULT_ROOT));
+        assert_eq!(settings.hosts, [HostAddr::Unix("/run/beeline/beeline.sock".into())]);
+        assert_eq!(settings.metrics, Some("127.0.0.1:9323".parse().unwrap()));
+        assert_eq!(settings.log_level, LogLevel::Info);
+    }
+
+    #[test]
+    fn the_socket_lies_in_the_run_directory() {
+        let settings = Settings::merge(flags(&["--run", "/tmp/x"]), File::default()).unwrap();
+        assert_eq!(settings.hosts, [HostAddr::Unix("/tmp/x/beeline.sock".into())]);
+    }
+
+    #[test]
+    fn the_file_has_dockers_keys() {
+        let file = parse(
+            r#"{ "data-root": "/data", "hosts": ["unix:///a.sock", "tcp://127.0.0.1:2375"], "debug": true,
+                 "metrics-addr": "off", "bip": "172.30.0.1/24" }"#,
+        );
+        let settings = Settings::merge(flags(&[]), file.unwrap()).unwrap();
+        assert_eq!(settings.root, Path::new("/data"));
+        assert_eq!(settings.hosts.len(), 2);
+        assert_eq!(settings.metrics, None);
+        assert_eq!(settings.log_level, LogLevel::Debug);
+        assert_eq!(settings.bip, Some("172.30.0.1/24".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_error_in_the_file_has_line_and_key() {
+        let wrong_type = error(parse("{\n  \"metrics-addr\": 9323\n}"));
+        assert!(wrong_type.contains("metrics-addr") && wrong_type.contains("line 2"), "{wrong_type}");
+        let unknown = error(parse("{\n\n  \"colour\": 1\n}"));
+        assert!(unknown.contains("colour") && unknown.contains("line 3"), "{unknown}");
+        let nested = error(parse("{\"hosts\": [\"unix:///a\", 5]}"));
+        assert!(nested.contains("hosts[1]"), "{nested}");
+        assert!(error(parse("{} x")).contains("trailing characters at line 1"));
+    }
+
+    #[test]
+    fn a_value_given_twice_is_refused() {
+        let file = parse(r#"{"data-root": "/b"}"#).unwrap();
+        let refused = error(Settings::merge(flags(&["--root", "/a"]), file));
+        assert!(refused.contains("/a") && refused.contains("/b"), "{refused}");
+    }
+}

@@ -1,0 +1,214 @@
+//! The bed every test lies in: namespaces, directories and a daemon, and the proof that nothing of them is left.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use beeline_testbed::command::{self, Output, eventually};
+use beeline_testbed::{Daemon, Directories, Topology, residue};
+
+/// A daemon in a topology of its own.
+pub(crate) struct Bed {
+    pub(crate) topology: Topology,
+    pub(crate) dirs: Directories,
+    daemon: Option<Daemon>,
+    netfilter: String,
+}
+
+impl Bed {
+    /// A bed with a running daemon, or `None` with a printed reason where the test cannot run.
+    pub(crate) fn new() -> Option<Self> {
+        let mut bed = Self::without_daemon()?;
+        bed.start();
+        Some(bed)
+    }
+
+    /// A bed whose daemon the test starts itself.
+    pub(crate) fn without_daemon() -> Option<Self> {
+        if !beeline_testbed::is_root() {
+            eprintln!("skipped: needs root");
+            return None;
+        }
+        let topology = Topology::create("it").unwrap();
+        let dirs = Directories::create().unwrap();
+        let netfilter = netfilter(&topology);
+        Some(Self { topology, dirs, daemon: None, netfilter })
+    }
+
+    /// Starts the daemon, or a successor after [`Bed::kill_daemon`].
+    pub(crate) fn start(&mut self) {
+        self.daemon = Some(Daemon::start(&binary(), &self.topology, &self.dirs, &[]).unwrap());
+    }
+
+    /// SIGKILL to the daemon; containers, traffic and logs must not notice.
+    pub(crate) fn kill_daemon(&mut self) {
+        self.daemon.take().expect("a daemon runs").kill().unwrap();
+    }
+
+    /// The daemon's process id.
+    pub(crate) fn daemon_pid(&self) -> u32 {
+        self.daemon.as_ref().expect("a daemon runs").pid()
+    }
+
+    /// The stock docker client against this daemon.
+    pub(crate) fn docker_command(&self, args: &[&str]) -> Command {
+        let mut command = self.topology.host.command("docker");
+        command.env("DOCKER_HOST", self.dirs.docker_host()).env_remove("DOCKER_CONTEXT").args(args);
+        command
+    }
+
+    /// Our own client against this daemon.
+    pub(crate) fn beeline_command(&self, args: &[&str]) -> Command {
+        let mut command = self.topology.host.command(binary());
+        command.env("DOCKER_HOST", self.dirs.docker_host()).args(args);
+        command
+    }
+
+    /// Runs the stock docker client to its end.
+    pub(crate) fn docker(&self, args: &[&str]) -> Output {
+        command::output(&mut self.docker_command(args)).unwrap()
+    }
+
+    /// Runs our own client to its end.
+    pub(crate) fn beeline(&self, args: &[&str]) -> Output {
+        command::output(&mut self.beeline_command(args)).unwrap()
+    }
+
+    /// Runs the stock docker client, which must succeed, and returns its standard output.
+    #[track_caller]
+    pub(crate) fn docker_ok(&self, args: &[&str]) -> String {
+        succeeded("docker", args, self.docker(args))
+    }
+
+    /// Runs our own client, which must succeed, and returns its standard output.
+    #[track_caller]
+    pub(crate) fn beeline_ok(&self, args: &[&str]) -> String {
+        succeeded("beeline", args, self.beeline(args))
+    }
+
+    /// Runs a shell line in the client's namespace; it must succeed.
+    #[track_caller]
+    pub(crate) fn from_client(&self, line: &str) -> String {
+        succeeded("client:", &[line], shell(self.topology.client.command("sh"), line))
+    }
+
+    /// Runs a shell line in the host's namespace; it must succeed.
+    #[track_caller]
+    pub(crate) fn from_host(&self, line: &str) -> String {
+        succeeded("host:", &[line], shell(self.topology.host.command("sh"), line))
+    }
+
+    /// Imports the busybox image as `busybox`.
+    pub(crate) fn busybox(&self) {
+        let archive = beeline_testbed::busybox_tar(&image_cache()).unwrap();
+        self.docker_ok(&["import", &archive.display().to_string(), "busybox"]);
+    }
+
+    /// Imports an image with Debian's `packages` as `name`.
+    pub(crate) fn debian(&self, name: &str, packages: &[&str]) {
+        let archive = beeline_testbed::debian_tar(&image_cache(), name, packages).unwrap();
+        self.docker_ok(&["import", &archive.display().to_string(), name]);
+    }
+
+    /// A field of `docker inspect`, by its Go template.
+    #[track_caller]
+    pub(crate) fn inspect(&self, container: &str, template: &str) -> String {
+        self.docker_ok(&["inspect", "--format", template, container])
+    }
+
+    /// The container's address on the default network.
+    pub(crate) fn address(&self, container: &str) -> String {
+        self.inspect(container, "{{.NetworkSettings.IPAddress}}")
+    }
+
+    /// Waits until `probe` yields a value.
+    #[track_caller]
+    pub(crate) fn eventually<T>(&self, what: &str, probe: impl FnMut() -> Option<T>) -> T {
+        eventually(what, Duration::from_secs(30), probe)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.dirs.log()))
+    }
+
+    /// Removes every container and stops the daemon. What is left then is a defect.
+    fn end(&mut self) -> Vec<String> {
+        if self.daemon.is_none() && self.dirs.root().exists() {
+            // A test that ends with a killed daemon still owes a clean end: its successor reconciles.
+            self.start();
+        }
+        let mut failures = Vec::new();
+        if let Some(daemon) = self.daemon.take() {
+            let ids = self.docker(&["ps", "--all", "--quiet", "--no-trunc"]).text();
+            if !ids.is_empty() {
+                let mut args = vec!["rm", "--force"];
+                args.extend(ids.lines());
+                let removed = self.docker(&args);
+                if !removed.status.success() {
+                    failures.push(format!("remove every container: {removed}"));
+                }
+            }
+            failures.extend(daemon.stop().err().map(|error| format!("{error:#}")));
+        }
+        let clean = || residue(&self.topology, &self.dirs).is_empty().then_some(());
+        // The kernel removes links after an RCU grace period.
+        if eventually("nothing is left", Duration::from_secs(10), clean).is_err() {
+            failures.extend(residue(&self.topology, &self.dirs));
+        }
+        if netfilter(&self.topology) != self.netfilter {
+            failures.push(format!("netfilter changed to:\n{}", netfilter(&self.topology)));
+        }
+        failures
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- the daemon's log\n{}", self.dirs.log());
+            let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
+            eprintln!("--- left behind: {left:?}");
+            return;
+        }
+        let failures = self.end();
+        assert!(failures.is_empty(), "left behind:\n{}\n--- log\n{}", failures.join("\n"), self.dirs.log());
+    }
+}
+
+/// The binary under test: what `cargo xtask test` built, else the one Cargo built beside this test.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("BEELINE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_beeline").into(), PathBuf::from)
+}
+
+/// Where image archives are kept between tests.
+pub(crate) fn image_cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("images")
+}
+
+/// All of netfilter's rules in the host's namespace.
+pub(crate) fn netfilter(topology: &Topology) -> String {
+    let dump = |program: &str, args: &[&str]| {
+        let output = command::output(topology.host.command(program).args(args)).unwrap();
+        assert!(output.status.success(), "{program}: {output}");
+        output.text()
+    };
+    [dump("iptables-save", &[]), dump("ip6tables-save", &[]), dump("nft", &["list", "ruleset"])].join("\n")
+}
+
+/// Runs a shell line through `shell` with a deadline.
+pub(crate) fn shell(mut shell: Command, line: &str) -> Output {
+    command::output(shell.arg("-c").arg(line)).unwrap()
+}
+
+/// Runs `command` with `input` on its standard input.
+pub(crate) fn with_input(mut command: Command, input: &[u8]) -> Output {
+    use std::io::{Seek, Write};
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(input).unwrap();
+    file.rewind().unwrap();
+    command::collect(command.stdin(Stdio::from(file)), command::DEADLINE).unwrap()
+}
+
+#[track_caller]
+fn succeeded(program: &str, args: &[&str], output: Output) -> String {
+    assert!(output.status.success(), "{program} {args:?}: {output}");
+    output.text()
+}

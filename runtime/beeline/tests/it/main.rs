@@ -1,0 +1,18 @@
+//! Beeline as its users touch it: a real daemon in a network namespace of its own, driven through our command line and
+//! the stock docker client. Every test ends with the check that nothing is left behind.
+//!
+//! The tests need root, the stock `docker` client and the packages that `cargo xtask setup --for test` installs.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stderr, reason = "a test that cannot run says so where the test runner shows it")]
+
+mod bed;
+mod client;
+mod continuity;
+mod images;
+mod inputs;
+mod lifecycle;
+mod limits;
+mod metrics;
+mod network;
+mod servers;

@@ -1,0 +1,105 @@
+//! The commands, one file each.
+
+mod image_progress;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod ports;
+mod ps;
+mod rm;
+mod rmi;
+mod run;
+mod save;
+mod start;
+mod stop;
+mod tag;
+mod version;
+mod wait;
+
+use clap::Subcommand;
+
+use crate::client::Client;
+use crate::error::Outcome;
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create and start a container from an image
+    Run(Box<run::Run>),
+    /// List containers
+    Ps(ps::Ps),
+    /// Show what a container wrote
+    Logs(logs::Logs),
+    /// Show all that is known of containers or images
+    Inspect(inspect::Inspect),
+    /// Start stopped containers
+    Start(start::Start),
+    /// Stop containers: the stop signal, then SIGKILL after a timeout
+    Stop(stop::Stop),
+    /// Send a signal to containers
+    Kill(kill::Kill),
+    /// Remove containers
+    Rm(rm::Rm),
+    /// Wait until containers stop, and print their exit codes
+    Wait(wait::Wait),
+    /// Show what is published, to whom, with hits
+    Ports(ports::Ports),
+    /// List images
+    Images(images::Images),
+    /// Make an image of a root file system's tar archive
+    Import(import::Import),
+    /// Load images from an archive of `docker save` or an OCI archive
+    Load(load::Load),
+    /// Save images to an archive that `docker load` takes
+    Save(save::Save),
+    /// Remove images
+    Rmi(rmi::Rmi),
+    /// Give an image another name
+    Tag(tag::Tag),
+    /// Show the versions of client and daemon
+    Version(version::Version),
+    /// Show what the daemon says of itself and its host
+    Info(info::Info),
+    /// Run the daemon
+    #[command(disable_help_flag = true)]
+    Daemon {
+        /// The daemon's flags: see `beeline daemon --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
+}
+
+impl Command {
+    /// Carries the command out.
+    pub(crate) async fn run(self, client: &Client) -> Outcome {
+        match self {
+            Self::Run(run) => run.run(client).await,
+            Self::Ps(ps) => ps.run(client).await,
+            Self::Logs(logs) => logs.run(client).await,
+            Self::Inspect(inspect) => inspect.run(client).await,
+            Self::Start(start) => start.run(client).await,
+            Self::Stop(stop) => stop.run(client).await,
+            Self::Kill(kill) => kill.run(client).await,
+            Self::Rm(rm) => rm.run(client).await,
+            Self::Wait(wait) => wait.run(client).await,
+            Self::Ports(ports) => ports.run(client).await,
+            Self::Images(images) => images.run(client).await,
+            Self::Import(import) => import.run(client).await,
+            Self::Load(load) => load.run(client).await,
+            Self::Save(save) => save.run(client).await,
+            Self::Rmi(rmi) => rmi.run(client).await,
+            Self::Tag(tag) => tag.run(client).await,
+            Self::Version(version) => version.run(client).await,
+            Self::Info(info) => info.run(client).await,
+            // The binary dispatches `beeline daemon` before it comes here; -H before it is what leads here.
+            Self::Daemon { .. } => {
+                Err(anyhow::anyhow!("give the daemon's flags after `daemon`: beeline daemon -H unix:///path")
+                    .into())
+            }
+        }
+    }
+}

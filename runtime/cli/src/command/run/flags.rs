@@ -1,0 +1,142 @@
+//! The flags of `beeline run`, with Docker's names.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::publish::Publish;
+use crate::units::{parse_bytes, parse_cpus};
+
+/// Flags of `beeline run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Leave the container running in the background and print its id
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Remove the container when it ends
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Pass standard input on
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give the container a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Publish a port or a range: [[ADDRESS:]HOST:]CONTAINER[/udp]; may be repeated
+    #[arg(short, long, value_name = "PORTS")]
+    pub(crate) publish: Vec<Publish>,
+    /// Publish every port the image exposes to a free port of the host
+    #[arg(short = 'P', long)]
+    pub(crate) publish_all: bool,
+    /// Expose a port without publishing it; may be repeated
+    #[arg(long, value_name = "PORT")]
+    pub(crate) expose: Vec<Publish>,
+    /// Set a variable, or pass the client's own on: NAME=VALUE or NAME; may be repeated
+    #[arg(short, long, value_name = "VARIABLE")]
+    pub(crate) env: Vec<String>,
+    /// Read variables from a file, one a line; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Mount a file or directory of the host: SOURCE:TARGET[:ro]; may be repeated
+    #[arg(short, long, value_name = "MOUNT")]
+    pub(crate) volume: Vec<String>,
+    /// Mount a tmpfs: TARGET[:OPTIONS]; may be repeated
+    #[arg(long, value_name = "MOUNT")]
+    pub(crate) tmpfs: Vec<String>,
+    /// Mount the root file system read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// The container's name [default: a random one]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The container's host name [default: its id]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// bridge, none or host
+    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
+    pub(crate) network: Option<String>,
+    /// Add a line to /etc/hosts: NAME:ADDRESS; may be repeated
+    #[arg(long, value_name = "HOST")]
+    pub(crate) add_host: Vec<String>,
+    /// A name server; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) dns: Vec<String>,
+    /// The most memory, such as 64m
+    #[arg(short, long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) memory: Option<i64>,
+    /// The most memory and swap together; -1 is unlimited swap
+    #[arg(long, value_name = "BYTES", value_parser = memory_swap, allow_negative_numbers = true)]
+    pub(crate) memory_swap: Option<i64>,
+    /// The most processor time, in processors, such as 0.5
+    #[arg(long, value_name = "NUMBER", value_parser = parse_cpus)]
+    pub(crate) cpus: Option<i64>,
+    /// Processor time relative to other containers; 1024 is the default
+    #[arg(short, long, value_name = "WEIGHT")]
+    pub(crate) cpu_shares: Option<i64>,
+    /// The most processes and threads
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) pids_limit: Option<i64>,
+    /// A resource limit: NAME=SOFT[:HARD]; may be repeated
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) ulimit: Vec<String>,
+    /// The user and group: NAME or ID, with :GROUP if wanted
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Another group of the user; may be repeated
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group_add: Vec<String>,
+    /// The working directory
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// The program to run instead of the image's entry point
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// Set a label: NAME=VALUE; may be repeated
+    #[arg(short, long, value_name = "LABEL")]
+    pub(crate) label: Vec<String>,
+    /// Add a capability, such as NET_ADMIN; may be repeated
+    #[arg(long, value_name = "CAPABILITY")]
+    pub(crate) cap_add: Vec<String>,
+    /// Drop a capability, or ALL; may be repeated
+    #[arg(long, value_name = "CAPABILITY")]
+    pub(crate) cap_drop: Vec<String>,
+    /// no-new-privileges, or seccomp=unconfined; may be repeated
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) security_opt: Vec<String>,
+    /// Give the container every capability and device
+    #[arg(long)]
+    pub(crate) privileged: bool,
+    /// The signal that `beeline stop` sends
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) stop_signal: Option<String>,
+    /// Seconds that `beeline stop` waits before SIGKILL
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) stop_timeout: Option<i64>,
+    /// A kernel parameter of the container's namespaces: NAME=VALUE; may be repeated
+    #[arg(long, value_name = "PARAMETER")]
+    pub(crate) sysctl: Vec<String>,
+    /// The image, and the command to run in it
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "IMAGE [COMMAND]"
+    )]
+    pub(crate) image_and_command: Vec<String>,
+}
+
+impl Run {
+    /// The image's name; clap has made sure that there is one.
+    pub(super) fn image(&self) -> &str {
+        self.image_and_command.first().map_or("", String::as_str)
+    }
+
+    /// The command to run, empty for the image's own.
+    pub(super) fn command(&self) -> &[String] {
+        self.image_and_command.get(1..).unwrap_or_default()
+    }
+}
+
+fn memory_swap(text: &str) -> Result<i64, String> {
+    if text == "-1" { Ok(-1) } else { parse_bytes(text) }
+}

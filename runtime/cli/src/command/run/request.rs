@@ -1,0 +1,167 @@
+//! From flags to the API's create request.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use beeline_wire::container::config::Config;
+use beeline_wire::container::create::CreateRequest;
+use beeline_wire::container::host_config::{HostConfig, Resources, Ulimit};
+use beeline_wire::go::StrSlice;
+
+use super::flags::Run;
+use crate::{mount, publish};
+
+/// The request that `run` asks for.
+///
+/// # Errors
+/// When a flag's value has no meaning, or a file it names cannot be read.
+pub(super) fn build(run: &Run) -> Result<CreateRequest> {
+    Ok(CreateRequest { config: config(run)?, host_config: host_config(run)?, ..CreateRequest::default() })
+}
+
+fn config(run: &Run) -> Result<Config> {
+    let attached = !run.detach;
+    let (published, _) = publish::bindings(&run.publish);
+    let (mut exposed, _) = publish::bindings(&run.expose);
+    exposed.extend(published);
+    Ok(Config {
+        hostname: run.hostname.clone().unwrap_or_default(),
+        user: run.user.clone().unwrap_or_default(),
+        attach_stdin: attached && run.interactive,
+        attach_stdout: attached,
+        attach_stderr: attached,
+        exposed_ports: exposed,
+        tty: run.tty,
+        open_stdin: run.interactive,
+        stdin_once: attached && run.interactive,
+        env: Some(environment(run)?),
+        cmd: (!run.command().is_empty()).then(|| StrSlice(run.command().to_vec())),
+        image: run.image().to_owned(),
+        working_dir: run.workdir.clone().unwrap_or_default(),
+        entrypoint: run.entrypoint.clone().map(|program| StrSlice(vec![program])),
+        labels: Some(pairs(&run.label)),
+        stop_signal: run.stop_signal.clone().unwrap_or_default(),
+        stop_timeout: run.stop_timeout,
+        ..Config::default()
+    })
+}
+
+fn host_config(run: &Run) -> Result<HostConfig> {
+    let (_, port_bindings) = publish::bindings(&run.publish);
+    let tmpfs = run.tmpfs.iter().map(|text| {
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        (target.to_owned(), options.to_owned())
+    });
+    Ok(HostConfig {
+        binds: Some(run.volume.iter().map(|text| mount::bind(text)).collect::<Result<_>>()?),
+        tmpfs: tmpfs.collect(),
+        network_mode: run.network.clone().unwrap_or_else(|| "default".to_owned()),
+        port_bindings,
+        publish_all_ports: run.publish_all,
+        auto_remove: run.rm,
+        cap_add: Some(StrSlice(run.cap_add.clone())),
+        cap_drop: Some(StrSlice(run.cap_drop.clone())),
+        dns: Some(run.dns.clone()),
+        extra_hosts: Some(run.add_host.clone()),
+        group_add: Some(run.group_add.clone()),
+        privileged: run.privileged,
+        readonly_rootfs: run.read_only,
+        security_opt: Some(run.security_opt.clone()),
+        sysctls: pairs(&run.sysctl),
+        resources: Resources {
+            memory: run.memory.unwrap_or(0),
+            memory_swap: run.memory_swap.unwrap_or(0),
+            nano_cpus: run.cpus.unwrap_or(0),
+            cpu_shares: run.cpu_shares.unwrap_or(0),
+            pids_limit: run.pids_limit,
+            ulimits: Some(run.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?),
+            ..Resources::default()
+        },
+        ..HostConfig::default()
+    })
+}
+
+/// Files first, then flags; a bare name takes the client's own value and is left out if there is none.
+fn environment(run: &Run) -> Result<Vec<String>> {
+    let mut variables = Vec::new();
+    for file in &run.env_file {
+        let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let lines =
+            text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        variables.extend(lines.map(str::to_owned));
+    }
+    variables.extend(run.env.iter().cloned());
+    let own = |text: String| {
+        if text.contains('=') {
+            return Some(text);
+        }
+        env::var(&text).ok().map(|value| format!("{text}={value}"))
+    };
+    if let Some(wrong) = variables.iter().find(|text| text.is_empty() || text.starts_with('=')) {
+        bail!("invalid variable {wrong:?}: use NAME=VALUE or NAME");
+    }
+    Ok(variables.into_iter().filter_map(own).collect())
+}
+
+fn ulimit(text: &str) -> Result<Ulimit> {
+    let parse = || {
+        let (name, limits) = text.split_once('=')?;
+        let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+        Some(Ulimit { name: name.to_owned(), soft: soft.parse().ok()?, hard: hard.parse().ok()? })
+    };
+    parse()
+        .with_context(|| format!("invalid ulimit {text:?}: use NAME=SOFT[:HARD], such as nofile=1024:2048"))
+}
+
+/// `NAME=VALUE` texts as a map; a name alone has an empty value.
+fn pairs(texts: &[String]) -> BTreeMap<String, String> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    texts.iter().map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn request(line: &str) -> CreateRequest {
+        let line = format!("run {line}");
+        build(&Line::try_parse_from(line.split(' ')).unwrap().run).unwrap()
+    }
+
+    #[test]
+    fn flags_end_at_the_image_and_the_rest_is_the_command() {
+        let request = request("-d --name web -m 64m --cpus 0.5 image sh -c --rm");
+        assert_eq!(request.config.image, "image");
+        assert_eq!(request.config.cmd.unwrap().0, ["sh", "-c", "--rm"]);
+        assert!(!request.host_config.auto_remove);
+        assert_eq!(request.host_config.resources.memory, 64 << 20);
+        assert_eq!(request.host_config.resources.nano_cpus, 500_000_000);
+        assert!(!request.config.attach_stdout);
+    }
+
+    #[test]
+    fn interactive_closes_input_with_the_client() {
+        let request = request("-i image");
+        assert!(request.config.open_stdin && request.config.stdin_once && request.config.attach_stdin);
+        assert_eq!(request.config.cmd, None);
+    }
+
+    #[test]
+    fn limits_and_variables_are_checked() {
+        assert_eq!(ulimit("nofile=5").unwrap(), Ulimit { name: "nofile".into(), hard: 5, soft: 5 });
+        assert!(ulimit("nofile").is_err());
+        assert_eq!(request("-e A=b=c image").config.env.unwrap(), ["A=b=c"]);
+    }
+}

@@ -1,0 +1,25 @@
+//! One container: what was asked, what is, and the task that owns it.
+
+pub(crate) mod actor;
+mod capabilities;
+pub(crate) mod config;
+pub(crate) mod create;
+mod files;
+pub(crate) mod filter;
+pub(crate) mod handle;
+mod merge;
+mod mounts;
+mod names;
+mod plan;
+pub(crate) mod ports;
+pub(crate) mod prepare;
+pub(crate) mod record;
+mod shim;
+pub(crate) mod signal;
+mod size;
+pub(crate) mod status;
+mod timeline;
+mod validate;
+pub(crate) mod view;
+
+pub(crate) use plan::quota;

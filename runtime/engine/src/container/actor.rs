@@ -1,0 +1,261 @@
+//! The task that owns a container.
+//!
+//! ```text
+//!              start                started                stop, kill
+//!   created ----------> starting ------------> running ----------------> stopping
+//!      ^  ^                |  |                   |                          |
+//!      |  \----------------/  |                   |       init exits         |
+//!      |    the start failed  |                   v                          |
+//!      |    (never ran)       \---------------> exited <---------------------/
+//!      |                                          |
+//!      |      remove              remove          |  start: as from created
+//!      \------------------> removing <------------/
+//!                               |  \---> dead (the removal failed; it can be tried again)
+//!                               v
+//!                            (gone)
+//! ```
+//! Requests are taken one at a time. While the container runs, the task waits for requests, for its exit, and for the
+//! moment a stop becomes a kill. Every change is stored, then shown in the view that readers see.
+
+mod adopt;
+mod attach;
+mod attributes;
+mod end;
+mod remove;
+mod start;
+mod stop;
+mod undo;
+
+pub(crate) use adopt::Found;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::attach::AttachOptions;
+use crate::container::handle::{Command, Handle};
+use crate::container::record::{Record, Runtime, paths};
+use crate::container::shim::ShimLink;
+use crate::container::status::ContainerState;
+use crate::container::view::ContainerView;
+use crate::error::Error;
+use crate::shared::Shared;
+
+/// How many requests wait before the next one has to.
+const QUEUE: usize = 64;
+
+/// How long the kernel may take for a killed process; beyond that it hangs in a device or a file system.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A container and its task's state.
+pub(crate) struct Actor {
+    shared: Arc<Shared>,
+    record: Record,
+    runtime: Runtime,
+    queue: mpsc::Receiver<Command>,
+    view: watch::Sender<Arc<ContainerView>>,
+    /// The connection to the shim, while there is one.
+    link: Option<ShimLink>,
+    /// Clients that attached before the start.
+    waiting: Vec<(AttachOptions, oneshot::Sender<UnixStream>)>,
+    stopping: Option<stop::Stopping>,
+    exits: u64,
+    layers: Vec<PathBuf>,
+}
+
+/// What a running container's task waits for.
+enum Next {
+    Command(Option<Command>),
+    Exit(Result<beeline_spawn::protocol::Exit, crate::container::shim::ShimError>),
+    Deadline,
+}
+
+impl Actor {
+    /// Makes the task of a container that is stored, and its handle.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        record: Record,
+        runtime: Runtime,
+        layers: Vec<PathBuf>,
+    ) -> (Self, Handle) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let first = Arc::new(view_of(&shared, &record, &runtime, &layers, 0, false));
+        let (view, views) = watch::channel(first);
+        let handle = Handle { id: record.id.clone(), queue: sender, views };
+        let actor = Self {
+            shared,
+            record,
+            runtime,
+            queue,
+            view,
+            link: None,
+            waiting: Vec::new(),
+            stopping: None,
+            exits: 0,
+            layers,
+        };
+        (actor, handle)
+    }
+
+    /// Serves requests until the container is removed.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.next().await {
+                Next::Command(Some(command)) => {
+                    if self.handle(command).await.is_break() {
+                        return;
+                    }
+                }
+                // The engine is gone; the container stays as it is.
+                Next::Command(None) => return,
+                Next::Exit(exit) => {
+                    if self.exited(exit).await.is_break() {
+                        return;
+                    }
+                }
+                Next::Deadline => self.stop_deadline().await,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Next {
+        let deadline = self.stopping.as_ref().and_then(|stopping| stopping.deadline);
+        let link = &mut self.link;
+        let exit = async {
+            match link {
+                Some(link) => link.exited().await,
+                None => std::future::pending().await,
+            }
+        };
+        let due = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            exit = exit => Next::Exit(exit),
+            command = self.queue.recv() => Next::Command(command),
+            () = due => Next::Deadline,
+        }
+    }
+
+    async fn handle(&mut self, command: Command) -> std::ops::ControlFlow<()> {
+        // An answer nobody waits for any more is dropped.
+        match command {
+            Command::Start { reply } => {
+                let result = self.start().await;
+                let removed = result.is_err() && self.remove_failed_start().await;
+                let _ = reply.send(result);
+                if removed {
+                    return std::ops::ControlFlow::Break(());
+                }
+            }
+            Command::Stop { request, reply } => self.stop(request, reply).await,
+            Command::Kill { signal, reply } => self.kill(signal, reply).await,
+            Command::Remove { force, reply } => {
+                let result = self.remove(force).await;
+                let removed = result.is_ok();
+                let _ = reply.send(result);
+                if removed {
+                    return std::ops::ControlFlow::Break(());
+                }
+            }
+            Command::Rename { name, reply } => {
+                let _ = reply.send(self.rename(name).await);
+            }
+            Command::Attach { options, reply } => {
+                let _ = reply.send(self.attach(options).await);
+            }
+            Command::Resize { width, height, reply } => {
+                let _ = reply.send(self.resize(width, height).await);
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    async fn rename(&mut self, name: crate::identity::ContainerName) -> Result<(), Error> {
+        if name == self.record.name {
+            return Err(Error::Invalid("Renaming a container with the same name as its current name".into()));
+        }
+        self.shared.directory.take_name(&name, &self.record.id)?;
+        let old = std::mem::replace(&mut self.record.name, name);
+        if let Err(error) = self.shared.database.put(&self.record, &self.runtime).await {
+            let name = std::mem::replace(&mut self.record.name, old);
+            self.shared.directory.release_name(&name, &self.record.id);
+            return Err(error);
+        }
+        self.shared.directory.release_name(&old, &self.record.id);
+        self.show();
+        self.event("rename", [("oldName", format!("/{old}"))]);
+        Ok(())
+    }
+
+    /// Where in its life the container is.
+    fn state(&self) -> ContainerState {
+        self.runtime.status.state
+    }
+
+    fn set_state(&mut self, state: ContainerState) {
+        self.runtime.status.state = state;
+        self.show();
+    }
+
+    /// Shows readers what is now.
+    fn show(&self) {
+        let view = view_of(&self.shared, &self.record, &self.runtime, &self.layers, self.exits, false);
+        self.view.send_replace(Arc::new(view));
+    }
+
+    /// Stores what was observed. A failure is reported and survived: the container goes on without its database.
+    async fn store(&self) {
+        if let Err(error) = self.shared.database.put_runtime(&self.record.id, &self.runtime).await {
+            tracing::error!(container = %self.record.id, error = error.full(), "the container's state is not stored");
+        }
+    }
+
+    fn run_dir(&self) -> PathBuf {
+        self.shared.run_dir(&self.record.id)
+    }
+}
+
+/// The view of a container.
+fn view_of(
+    shared: &Shared,
+    record: &Record,
+    runtime: &Runtime,
+    layers: &[PathBuf],
+    exits: u64,
+    removed: bool,
+) -> ContainerView {
+    let running = runtime.status.state.is_running();
+    let published: &[_] = if running { &runtime.published } else { &[] };
+    ContainerView {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        created: record.created,
+        config: record.config.clone(),
+        image_id: record.image_id.clone(),
+        platform: record.os.clone(),
+        argv: crate::container::merge::argv(&record.config),
+        status: runtime.status.clone(),
+        restart_count: 0,
+        exits,
+        removed,
+        endpoints: shared.network.endpoint_views(record, runtime),
+        ports: crate::container::ports::mappings(&record.config, published),
+        mounts: crate::container::mounts::views(&record.config),
+        paths: paths(&shared.config.root, record, layers.to_vec()),
+        net: runtime.endpoint.clone(),
+    }
+}
+
+/// Now, as stored and shown.
+fn now() -> Option<Timestamp> {
+    Some(Timestamp::now())
+}

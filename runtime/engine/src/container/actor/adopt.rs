@@ -1,0 +1,114 @@
+//! After a restart of the daemon: what became of the container meanwhile.
+
+use std::time::Duration;
+
+use beeline_spawn::protocol::{Exit, State};
+use jiff::Timestamp;
+
+use super::{Actor, end};
+use crate::container::shim::{ShimError, ShimLink};
+use crate::container::status::{ContainerState, ContainerStatus};
+
+/// How long a shim may take to answer. One that hangs is not worth the whole daemon's start.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Docker's code for a container that was running when the machine went down.
+const LOST: u8 = 255;
+
+/// What was found of a container that had been started.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It runs; its network and ports are to be kept.
+    Running,
+    /// It has ended, or never began.
+    Ended,
+}
+
+impl Actor {
+    /// Looks for the container's shim. The kernel's side is kept or removed by the caller's reconciliation of the
+    /// network first, then by [`Actor::settle`].
+    pub(crate) async fn find(&mut self) -> Found {
+        if !self.runtime.journalled {
+            return Found::Ended;
+        }
+        match tokio::time::timeout(ANSWER_LIMIT, ShimLink::adopt(&self.run_dir())).await {
+            Ok(Ok((link, status))) => match status.state {
+                State::Running => {
+                    self.link = Some(link);
+                    if let Some(lease) = self.runtime.lease {
+                        // It is in use: it must not be taken for a resting one.
+                        let kept = self.shared.network.lease(&self.record.id, Some(lease));
+                        debug_assert!(kept.is_ok(), "a restored lease is its container's");
+                    }
+                    self.runtime.status = ContainerStatus {
+                        state: ContainerState::Running,
+                        pid: status.pid,
+                        // A daemon that died between the start and its record does not know when.
+                        started_at: self.runtime.status.started_at.or_else(super::now),
+                        finished_at: self.runtime.status.finished_at,
+                        ..ContainerStatus::default()
+                    };
+                    self.show();
+                    Found::Running
+                }
+                // The daemon died before the start: the shim has given up, or is about to.
+                State::Created | State::Exited => Found::Ended,
+            },
+            Ok(Err(error)) => {
+                tracing::debug!(container = %self.record.id, %error, "no shim");
+                Found::Ended
+            }
+            Err(_) => {
+                tracing::warn!(container = %self.record.id, "the shim does not answer");
+                Found::Ended
+            }
+        }
+    }
+
+    /// The connection to the network that a running container keeps, with its address.
+    pub(crate) fn endpoint(&self) -> Option<&beeline_net::Endpoint> {
+        self.runtime.endpoint.as_ref()
+    }
+
+    /// The open ports of a running container.
+    pub(crate) fn publishes(&self) -> Vec<beeline_net::Publish> {
+        let Some(endpoint) = &self.runtime.endpoint else { return Vec::new() };
+        self.runtime.published.iter().map(|publish| crate::network::to_net(publish, endpoint.ip)).collect()
+    }
+
+    /// Brings record and status of a container that does not run in line. True if it is removed.
+    pub(crate) async fn settle(&mut self) -> bool {
+        let was_running = self.runtime.status.state.is_running();
+        match self.runtime.status.state {
+            ContainerState::Running | ContainerState::Stopping => {
+                let exit = end::read_exit(&self.exit_file()).or_else(|| self.rebooted());
+                self.finish(exit.ok_or(ShimError::Gone)).await;
+            }
+            ContainerState::Starting => {
+                self.undo().await;
+                let started = self.runtime.status.started_at.is_some();
+                self.runtime.status.state =
+                    if started { ContainerState::Exited } else { ContainerState::Created };
+                self.runtime.status.pid = 0;
+                self.runtime.status.error = "the daemon ended while the container was started".into();
+                self.store().await;
+                self.show();
+            }
+            ContainerState::Removing | ContainerState::Dead => return self.remove_stopped().await.is_ok(),
+            ContainerState::Created | ContainerState::Exited => {
+                if self.runtime.journalled {
+                    self.undo().await;
+                    self.store().await;
+                    self.show();
+                }
+            }
+        }
+        was_running && self.record.config.host.auto_remove && self.remove_stopped().await.is_ok()
+    }
+
+    /// The exit of a container that was running when the machine went down: its run directory went, too.
+    fn rebooted(&self) -> Option<Exit> {
+        let at = Timestamp::now();
+        (!self.run_dir().exists()).then_some(Exit { code: LOST, signal: None, oom_killed: false, at })
+    }
+}

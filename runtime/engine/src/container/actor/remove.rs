@@ -1,0 +1,80 @@
+//! Removing a container.
+
+use nix::libc::SIGKILL;
+
+use super::undo::remove_dir;
+use super::{Actor, KILL_LIMIT};
+use crate::container::status::ContainerState;
+use crate::error::Error;
+
+impl Actor {
+    /// Removes the container; a running one only by force. When this succeeds, the task ends.
+    pub(super) async fn remove(&mut self, force: bool) -> Result<(), Error> {
+        if self.state().is_running() {
+            if !force {
+                return Err(Error::Conflict(format!(
+                    "cannot remove container \"/{}\": container is running: stop the container before removing or \
+                     force remove",
+                    self.record.name
+                )));
+            }
+            self.end_by_force().await?;
+            self.answer_stop();
+        }
+        self.remove_stopped().await
+    }
+
+    /// Kills the container and waits for its end.
+    async fn end_by_force(&mut self) -> Result<(), Error> {
+        self.signal(SIGKILL).await?;
+        self.event("kill", [("signal", SIGKILL.to_string())]);
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let Ok(exit) = tokio::time::timeout(KILL_LIMIT, link.exited()).await else {
+            return Err(Error::Internal {
+                operation: format!("remove container {}", self.record.id),
+                message: "its init does not end: it may wait for a device or a network file system".into(),
+            });
+        };
+        self.finish(exit).await;
+        Ok(())
+    }
+
+    /// Removes the container, which does not run.
+    pub(super) async fn remove_stopped(&mut self) -> Result<(), Error> {
+        self.set_state(ContainerState::Removing);
+        // What an earlier attempt could not take back.
+        self.undo().await;
+        let removed = self.forget().await;
+        if let Err(error) = removed {
+            tracing::error!(container = %self.record.id, error = error.full(), "cannot remove the container");
+            self.runtime.status.error = error.full();
+            self.set_state(ContainerState::Dead);
+            self.store().await;
+            return Err(error);
+        }
+        if let Some(lease) = self.runtime.lease.take() {
+            self.shared.network.release(&self.record.id, lease);
+        }
+        self.waiting.clear();
+        self.event("destroy", []);
+        self.shared.directory.remove(&self.record.id);
+        let view = super::view_of(&self.shared, &self.record, &self.runtime, &self.layers, self.exits, true);
+        self.view.send_replace(std::sync::Arc::new(view));
+        Ok(())
+    }
+
+    /// Removes the files, then the record: a crash in between leaves a record whose removal can be repeated.
+    async fn forget(&self) -> Result<(), Error> {
+        let directory =
+            crate::container::record::containers_dir(&self.shared.config.root).join(self.record.id.as_str());
+        let removed = tokio::task::spawn_blocking(move || remove_dir(&directory)).await;
+        removed.map_err(|error| Error::internal("remove the container's files", &error))??;
+        self.shared.database.remove(&self.record.id).await
+    }
+
+    /// After a start that failed: a container that was to go at its end goes now. True if it is gone.
+    pub(super) async fn remove_failed_start(&mut self) -> bool {
+        let failed = !self.state().is_running() && !self.runtime.status.error.is_empty();
+        failed && self.record.config.host.auto_remove && self.remove_stopped().await.is_ok()
+    }
+}

@@ -1,0 +1,84 @@
+//! Taking back what was made for a run of the container.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Actor;
+use crate::container::timeline::Timeline;
+use crate::error::{Error, chain};
+
+impl Actor {
+    /// Withdraws ports, disconnects, and removes control groups and the run directory, whether they exist or not. One
+    /// failure does not keep the rest; failures are logged, and what is left is found by the next reconciliation.
+    /// True if the container was connected to a network, of which listeners are to be told.
+    pub(super) async fn undo(&mut self) -> bool {
+        if !self.runtime.journalled {
+            return false;
+        }
+        // A shim whose creator goes before the start gives up its container.
+        self.link = None;
+        let mut timeline = Timeline::start();
+        let mut failures = Vec::new();
+        let shared = self.shared.clone();
+        let endpoint = self.runtime.endpoint.take();
+        if let Some(endpoint) = &endpoint {
+            // Withdraws its ports as well.
+            if let Err(error) = shared.net.detach(endpoint).await {
+                failures.push(chain(&error));
+            }
+        }
+        timeline.step("network");
+        self.runtime.published.clear();
+        if let Some(lease) = self.runtime.lease {
+            shared.network.rest(&self.record.id, lease);
+        }
+        let path = shared.cgroup_path(&self.record.id);
+        let (hierarchy, run_dir) = (shared.hierarchy.clone(), self.run_dir());
+        let removed = tokio::task::spawn_blocking(move || {
+            let mut failures = Vec::new();
+            let cgroup = hierarchy.cgroup(&path).and_then(|cgroup| {
+                // Nothing runs in it any more unless the shim was killed.
+                cgroup.kill()?;
+                cgroup.remove()
+            });
+            failures.extend(cgroup.err().map(|error| chain(&error)));
+            failures.extend(remove_dir(&run_dir).err().map(|error| error.full()));
+            failures
+        });
+        match removed.await {
+            Ok(more) => failures.extend(more),
+            Err(error) => failures.push(chain(&error)),
+        }
+        timeline.step("groups, directory");
+        tracing::debug!(container = %self.record.id, %timeline, "taken back");
+        for failure in &failures {
+            tracing::error!(container = %self.record.id, failure, "not everything of the container could be removed");
+        }
+        self.runtime.journalled = !failures.is_empty();
+        endpoint.is_some()
+    }
+}
+
+/// How often a directory is emptied again in which something was made meanwhile, and the pause between.
+const REMOVALS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Removes a directory with all it holds, if it is there. A shim that is about to end may still make files in it.
+pub(super) fn remove_dir(path: &Path) -> Result<(), Error> {
+    let mut attempt = 1;
+    loop {
+        match std::fs::remove_dir_all(path) {
+            Ok(()) => return Ok(()),
+            Err(source) if source.kind() == ErrorKind::NotFound && !path.exists() => return Ok(()),
+            Err(source)
+                if attempt < REMOVALS
+                    && matches!(source.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) =>
+            {
+                attempt += 1;
+                std::thread::sleep(PAUSE);
+            }
+            Err(source) => return Err(Error::File { operation: "remove", path: path.to_owned(), source }),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What a user asks for when creating a container. Fields are Docker's, named as Rust names things; a zero, an empty
+//! text or an empty list means "not given" where Docker's do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// A request to create a container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateContainer {
+    /// The name; one is invented if not given.
+    pub name: Option<String>,
+    /// The platform the image must have, as in `linux/amd64`.
+    pub platform: Option<String>,
+    /// Everything else.
+    pub config: ContainerConfig,
+}
+
+/// What the container is to be. After creation, merged with what its image says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerConfig {
+    /// The image's name or id as the user gave it.
+    pub image: String,
+    /// The host name inside; the first 12 digits of the id if empty.
+    pub hostname: String,
+    /// The domain name inside.
+    pub domainname: String,
+    /// `user[:group]` by name or number.
+    pub user: String,
+    /// Whether the creating client attaches to standard input.
+    pub attach_stdin: bool,
+    /// Whether the creating client attaches to standard output.
+    pub attach_stdout: bool,
+    /// Whether the creating client attaches to standard error.
+    pub attach_stderr: bool,
+    /// Ports the container says it serves, as `80/tcp`.
+    pub exposed_ports: BTreeSet<String>,
+    /// Standard streams are a terminal.
+    pub tty: bool,
+    /// Standard input is kept open.
+    pub open_stdin: bool,
+    /// Standard input ends when the first attached client goes.
+    pub stdin_once: bool,
+    /// `KEY=value`; a bare `KEY` removes what the image sets.
+    pub env: Vec<String>,
+    /// The command, or the entry point's arguments.
+    pub cmd: Option<Vec<String>>,
+    /// What is executed, before the command.
+    pub entrypoint: Option<Vec<String>>,
+    /// The working directory, absolute.
+    pub working_dir: String,
+    /// Paths inside that are volumes.
+    pub volumes: BTreeSet<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The signal that asks the container to stop, by name or number; SIGTERM if empty.
+    pub stop_signal: String,
+    /// Seconds between that signal and SIGKILL; negative waits for ever; 10 if not given.
+    pub stop_timeout: Option<i64>,
+    /// No network interface at all.
+    pub network_disabled: bool,
+    /// How the container's health is probed.
+    pub healthcheck: Option<Healthcheck>,
+    /// The host's side.
+    pub host: HostConfig,
+}
+
+/// What concerns the host: limits, mounts, network, security.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostConfig {
+    /// `source:destination[:options]`.
+    pub binds: Vec<String>,
+    /// Mounts in Docker's long form.
+    pub mounts: Vec<MountRequest>,
+    /// Paths inside that are temporary file systems, with their options.
+    pub tmpfs: BTreeMap<String, String>,
+    /// Host ports by container port (`80/tcp`).
+    pub port_bindings: BTreeMap<String, Vec<PortBinding>>,
+    /// Publish every exposed port on a free host port.
+    pub publish_all_ports: bool,
+    /// `bridge`, `default`, `none`, `host`, or a network's name.
+    pub network_mode: String,
+    /// Remove the container when it exits.
+    pub auto_remove: bool,
+    /// When the container is started again by itself.
+    pub restart_policy: RestartPolicy,
+    /// Where output goes.
+    pub log: LogDriver,
+    /// Name servers instead of the host's.
+    pub dns: Vec<String>,
+    /// Resolver options instead of the host's.
+    pub dns_options: Vec<String>,
+    /// Search domains instead of the host's.
+    pub dns_search: Vec<String>,
+    /// `name:address` lines for /etc/hosts.
+    pub extra_hosts: Vec<String>,
+    /// Additional groups of the process.
+    pub group_add: Vec<String>,
+    /// Capabilities beyond Docker's default ones.
+    pub cap_add: Vec<String>,
+    /// Capabilities to go without.
+    pub cap_drop: Vec<String>,
+    /// All capabilities and devices, no seccomp filter, nothing masked.
+    pub privileged: bool,
+    /// `no-new-privileges`, `seccomp=unconfined`, ….
+    pub security_opt: Vec<String>,
+    /// The root file system is read-only.
+    pub readonly_rootfs: bool,
+    /// Paths to hide; Docker's list if not given.
+    pub masked_paths: Option<Vec<String>>,
+    /// Paths to make read-only; Docker's list if not given.
+    pub readonly_paths: Option<Vec<String>>,
+    /// Memory limit in bytes.
+    pub memory: i64,
+    /// Memory and swap together in bytes; -1 is unlimited.
+    pub memory_swap: i64,
+    /// Memory in bytes below which the container is pressed when memory is short.
+    pub memory_reservation: i64,
+    /// CPUs in units of 10⁻⁹.
+    pub nano_cpus: i64,
+    /// Relative weight; 1024 is everyone's.
+    pub cpu_shares: i64,
+    /// CPU time in microseconds per period.
+    pub cpu_quota: i64,
+    /// The period in microseconds.
+    pub cpu_period: i64,
+    /// CPUs to run on, as `0-2,4`.
+    pub cpuset_cpus: String,
+    /// Memory nodes to use.
+    pub cpuset_mems: String,
+    /// Processes and threads; 0 and -1 are unlimited.
+    pub pids_limit: Option<i64>,
+    /// -1000 to 1000.
+    pub oom_score_adj: i64,
+    /// Resource limits.
+    pub ulimits: Vec<Ulimit>,
+    /// Host devices made available.
+    pub devices: Vec<DeviceRequest>,
+    /// Size of /dev/shm in bytes; 64 MiB if 0.
+    pub shm_size: i64,
+    /// Kernel parameters of the container's namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// `host` shares the host's processes.
+    pub pid_mode: String,
+    /// `host`, `private`, `shareable`.
+    pub ipc_mode: String,
+    /// `host` shares the host's name.
+    pub uts_mode: String,
+    /// `host` or `private`.
+    pub cgroupns_mode: String,
+    /// The control group above the container's.
+    pub cgroup_parent: String,
+    /// A small init that reaps is put before the command.
+    pub init: Option<bool>,
+    /// The OCI runtime's name.
+    pub runtime: String,
+    /// Notes nobody interprets.
+    pub annotations: BTreeMap<String, String>,
+    /// Rows and columns of the terminal at start.
+    pub console_size: Option<(u16, u16)>,
+}
+
+/// One host address and port.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PortBinding {
+    /// The host's address; empty is every one.
+    pub host_ip: String,
+    /// A port, a range `8000-8010` to choose from, or empty for any free one.
+    pub host_port: String,
+}
+
+/// When a container is started again by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestartPolicy {
+    /// Empty or `no`, `always`, `unless-stopped`, `on-failure`.
+    pub name: String,
+    /// With `on-failure`: how often at most; 0 is without limit.
+    pub maximum_retry_count: i64,
+}
+
+/// A log driver's name and options.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogDriver {
+    /// `json-file` (also if empty) or `none`.
+    pub driver: String,
+    /// `max-size`, `max-file`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A mount in Docker's long form.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MountRequest {
+    /// `bind`, `tmpfs`, `volume`.
+    pub kind: String,
+    /// The host's path, or the volume's name.
+    pub source: String,
+    /// The path inside.
+    pub target: String,
+    /// Not writable.
+    pub read_only: bool,
+    /// A bind mount's propagation; `rprivate` if empty.
+    pub propagation: String,
+    /// Make a bind mount's source if it does not exist.
+    pub create_mountpoint: bool,
+    /// A tmpfs' size in bytes.
+    pub tmpfs_size: i64,
+    /// A tmpfs' mode.
+    pub tmpfs_mode: u32,
+}
+
+/// A resource limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ulimit {
+    /// `nofile`, `nproc`, …
+    pub name: String,
+    /// The limit that applies.
+    pub soft: i64,
+    /// The limit up to which the process may raise it; -1 is unlimited.
+    pub hard: i64,
+}
+
+/// A host device made available inside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceRequest {
+    /// The host's path.
+    pub path_on_host: String,
+    /// The path inside.
+    pub path_in_container: String,
+    /// Of `rwm`.
+    pub cgroup_permissions: String,
+}
+
+/// How a container's health is probed; times in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Healthcheck {
+    /// `NONE`, `CMD`, `CMD-SHELL` and arguments.
+    pub test: Vec<String>,
+    /// Between two probes.
+    pub interval: i64,
+    /// Until a probe counts as failed.
+    pub timeout: i64,
+    /// Failures in a row that make it unhealthy.
+    pub retries: i64,
+    /// During which failures do not count.
+    pub start_period: i64,
+    /// Between two probes in that period.
+    pub start_interval: i64,
+}

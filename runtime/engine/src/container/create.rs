@@ -1,0 +1,121 @@
+//! Making a container: checked, merged with its image, recorded. Nothing of it is in the kernel before its start.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::container::actor::Actor;
+use crate::container::config::{ContainerConfig, CreateContainer};
+use crate::container::merge::{ImageDefaults, merge};
+use crate::container::record::{Record, Runtime};
+use crate::container::view::Created;
+use crate::container::{names, size, validate};
+use crate::error::Error;
+use crate::identity::{ContainerId, ContainerName};
+use crate::shared::Shared;
+
+/// How many invented names are tried before a taken one is an error.
+const ATTEMPTS: u32 = 64;
+
+/// Creates a container.
+///
+/// # Errors
+/// The request is wrong, its image is unknown, or its name is taken; then nothing is left.
+pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Result<Created, Error> {
+    let mut config = request.config;
+    if config.image.is_empty() {
+        return Err(Error::Invalid("no image specified: name the image to run".into()));
+    }
+    // What is wrong with the request is told before what is missing here.
+    let mut warnings = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
+    check_log(&config)?;
+    let image = shared.images.resolve(&config.image)?;
+    check_platform(request.platform.as_deref(), &config.image, &image)?;
+    merge(&mut config, ImageDefaults::of(&image))?;
+    // The image's part may be wrong as well; its warnings include the first ones.
+    let all = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
+    warnings.extend(all.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
+
+    let id = ContainerId::random()?;
+    if config.hostname.is_empty() && config.host.uts_mode != "host" {
+        config.hostname = default_hostname(&config, &id);
+    }
+    let name = take_name(shared, request.name.as_deref(), &id)?;
+    let record = Record {
+        id: id.clone(),
+        name,
+        created: Timestamp::now(),
+        image_id: image.id.to_string(),
+        os: image.os.clone(),
+        config: Arc::new(config),
+    };
+    if let Err(error) = shared.database.put(&record, &Runtime::default()).await {
+        shared.directory.release_name(&record.name, &id);
+        return Err(error);
+    }
+    let (actor, handle) = Actor::new(shared.clone(), record, Runtime::default(), image.layers.clone());
+    actor.created();
+    shared.directory.insert(handle);
+    tokio::spawn(actor.run());
+    Ok(Created { id, warnings })
+}
+
+/// The host's name for a container in the host's network, else the beginning of its id.
+fn default_hostname(config: &ContainerConfig, id: &ContainerId) -> String {
+    let host = (config.host.network_mode == "host").then(|| nix::unistd::gethostname().ok()).flatten();
+    host.and_then(|name| name.into_string().ok()).unwrap_or_else(|| id.short().to_owned())
+}
+
+fn take_name(shared: &Shared, wanted: Option<&str>, id: &ContainerId) -> Result<ContainerName, Error> {
+    if let Some(wanted) = wanted.filter(|name| !name.is_empty()) {
+        let name = wanted.parse()?;
+        shared.directory.take_name(&name, id)?;
+        return Ok(name);
+    }
+    let mut attempt = 0;
+    loop {
+        let name: ContainerName = names::random(attempt)?.parse()?;
+        match shared.directory.take_name(&name, id) {
+            Err(Error::NameTaken { .. }) if attempt < ATTEMPTS => attempt += 1,
+            taken => return taken.map(|()| name),
+        }
+    }
+}
+
+fn check_platform(wanted: Option<&str>, reference: &str, image: &beeline_image::Image) -> Result<(), Error> {
+    let Some(wanted) = wanted.filter(|platform| !platform.is_empty()) else { return Ok(()) };
+    let (os, architecture) = wanted.split_once('/').unwrap_or(("linux", wanted));
+    let architecture = architecture.split('/').next().unwrap_or_default();
+    if os == image.os && architecture == image.architecture {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "image with reference {reference} was found but its platform ({}/{}) does not match the specified platform \
+         ({wanted})",
+        image.os, image.architecture
+    )))
+}
+
+fn check_log(config: &ContainerConfig) -> Result<(), Error> {
+    let log = &config.host.log;
+    for (key, value) in &log.options {
+        let valid = match (log.driver.as_str(), key.as_str()) {
+            ("" | "json-file", "max-size") => size::parse(value).is_some_and(|size| size > 0),
+            ("" | "json-file", "max-file") => value.parse::<u32>().is_ok_and(|files| files > 0),
+            _ => {
+                return Err(Error::Invalid(format!(
+                    "unknown log opt '{key}' for {} log driver",
+                    driver(&log.driver)
+                )));
+            }
+        };
+        if !valid {
+            return Err(Error::Invalid(format!("invalid value for log opt '{key}': {value}")));
+        }
+    }
+    Ok(())
+}
+
+fn driver(name: &str) -> &str {
+    if name.is_empty() { "json-file" } else { name }
+}

@@ -1,0 +1,77 @@
+//! What is mounted in a container: Docker's own file systems, the engine's files, the user's wishes.
+
+use std::path::Path;
+
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{Mount, MountBuilder};
+
+use super::Input;
+use crate::container::mounts::{MountKind, UserMount, parse};
+
+/// The mounts of a container whose defaults are `own`.
+pub(super) fn mounts(input: Input<'_>, own: Vec<Mount>) -> Result<Vec<Mount>, OciSpecError> {
+    let host = &input.config.host;
+    let user = parse(input.config).unwrap_or_default();
+    let replaced = |path: &Path| user.iter().any(|mount| mount.destination == path);
+    let mut mounts = Vec::with_capacity(own.len() + user.len() + 3);
+    for mut mount in own {
+        if replaced(mount.destination()) {
+            continue;
+        }
+        match mount.destination().to_str() {
+            Some("/dev/shm") if host.ipc_mode == "host" => {
+                mount = bind(Path::new("/dev/shm"), Path::new("/dev/shm"), &["rbind", "rprivate"])?;
+            }
+            Some("/dev/shm") if host.shm_size > 0 => {
+                set_option(&mut mount, "size=", &format!("size={}", host.shm_size));
+            }
+            // Docker gives the privileged a writable /sys.
+            Some("/sys" | "/sys/fs/cgroup") if host.privileged => set_option(&mut mount, "ro", "rw"),
+            _ => {}
+        }
+        mounts.push(mount);
+    }
+    let files = [
+        ("/etc/resolv.conf", &input.paths.resolv_conf),
+        ("/etc/hostname", &input.paths.hostname),
+        ("/etc/hosts", &input.paths.hosts),
+    ];
+    for (destination, source) in files {
+        if !replaced(Path::new(destination)) {
+            mounts.push(bind(Path::new(destination), source, &["rbind", "rprivate"])?);
+        }
+    }
+    for wish in &user {
+        mounts.push(wished(wish)?);
+    }
+    Ok(mounts)
+}
+
+fn wished(wish: &UserMount) -> Result<Mount, OciSpecError> {
+    let access = if wish.writable { "rw" } else { "ro" };
+    match &wish.kind {
+        MountKind::Bind { source, propagation, recursive, .. } => {
+            let kind = if *recursive { "rbind" } else { "bind" };
+            bind(&wish.destination, source, &[kind, access, propagation])
+        }
+        MountKind::Tmpfs(options) => MountBuilder::default()
+            .destination(wish.destination.clone())
+            .typ("tmpfs")
+            .source("tmpfs")
+            .options(options.iter().cloned().chain([access.to_owned()]).collect::<Vec<_>>())
+            .build(),
+    }
+}
+
+/// Replaces the option that begins with `prefix`.
+fn set_option(mount: &mut Mount, prefix: &str, with: &str) {
+    if let Some(options) = mount.options_mut() {
+        options.retain(|option| !option.starts_with(prefix));
+        options.push(with.to_owned());
+    }
+}
+
+fn bind(destination: &Path, source: &Path, options: &[&str]) -> Result<Mount, OciSpecError> {
+    let options: Vec<String> = options.iter().map(|&option| option.into()).collect();
+    MountBuilder::default().destination(destination).typ("bind").source(source).options(options).build()
+}

@@ -1,0 +1,206 @@
+//! Published ports: Docker's maps in, intervals out.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::config::ContainerConfig;
+use crate::container::view::PortMapping;
+use crate::error::Error;
+use crate::network::Protocol;
+
+/// A port or a range of one protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PortRange {
+    pub(crate) protocol: Protocol,
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
+impl PortRange {
+    /// Reads `80`, `80/udp`, `8000-8010/tcp`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let protocol = protocol.parse()?;
+        let (first, last) =
+            parse_range(range).ok_or_else(|| Error::Invalid(format!("invalid port: {text:?}")))?;
+        if first == 0 {
+            return Err(Error::Invalid(format!("invalid port: {text:?}: 1 to 65535 are ports")));
+        }
+        Ok(Self { protocol, first, last })
+    }
+}
+
+/// Host ports wanted for an interval of container ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostPorts {
+    /// These, one for each container port.
+    Fixed { first: u16, last: u16 },
+    /// One free port of these, for a single container port.
+    OneOf { first: u16, last: u16 },
+    /// Any free port, for a single container port.
+    Any,
+}
+
+/// One publish as the user wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PublishRequest {
+    pub(crate) protocol: Protocol,
+    pub(crate) host_ip: IpAddr,
+    pub(crate) host: HostPorts,
+    pub(crate) container_first: u16,
+}
+
+/// One publish as it is: an interval of host ports and where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Published {
+    pub(crate) protocol: Protocol,
+    pub(crate) host_ip: IpAddr,
+    pub(crate) host_first: u16,
+    pub(crate) host_last: u16,
+    pub(crate) container_first: u16,
+}
+
+/// What `config` wants to be published, adjoining ports joined to intervals.
+///
+/// # Errors
+/// A port, a range or an address is malformed.
+pub(crate) fn requests(config: &ContainerConfig, default_ip: IpAddr) -> Result<Vec<PublishRequest>, Error> {
+    let mut requests = Vec::new();
+    let mut bound = BTreeSet::new();
+    for (port, bindings) in &config.host.port_bindings {
+        let container = PortRange::parse(port)?;
+        for binding in bindings {
+            bound.insert((container.protocol, container.first));
+            let host_ip = parse_host_ip(&binding.host_ip, default_ip)?;
+            let host = host_ports(container, &binding.host_port)?;
+            let (protocol, container_first) = (container.protocol, container.first);
+            requests.push(PublishRequest { protocol, host_ip, host, container_first });
+        }
+    }
+    if config.host.publish_all_ports {
+        for port in exposed(config)? {
+            if !bound.contains(&port) {
+                let (protocol, container_first) = port;
+                let host = HostPorts::Any;
+                requests.push(PublishRequest { protocol, host_ip: default_ip, host, container_first });
+            }
+        }
+    }
+    Ok(join(requests))
+}
+
+/// Every exposed port.
+///
+/// # Errors
+/// One is malformed.
+pub(crate) fn exposed(config: &ContainerConfig) -> Result<BTreeSet<(Protocol, u16)>, Error> {
+    let mut ports = BTreeSet::new();
+    for port in &config.exposed_ports {
+        let range = PortRange::parse(port)?;
+        ports.extend((range.first..=range.last).map(|port| (range.protocol, port)));
+    }
+    Ok(ports)
+}
+
+/// Ports as listings show them: the published ones, and the exposed ones that are not.
+pub(crate) fn mappings(config: &ContainerConfig, published: &[Published]) -> Vec<PortMapping> {
+    let mut mappings = Vec::new();
+    let mut seen = BTreeSet::new();
+    for publish in published {
+        for (offset, host_port) in (publish.host_first..=publish.host_last).enumerate() {
+            let container_port = publish.container_first.saturating_add(u16::try_from(offset).unwrap_or(0));
+            seen.insert((publish.protocol, container_port));
+            let host = Some((publish.host_ip, host_port));
+            mappings.push(PortMapping { container_port, protocol: publish.protocol, host });
+        }
+    }
+    // A configuration that was accepted has readable ports.
+    for (protocol, container_port) in exposed(config).unwrap_or_default() {
+        if !seen.contains(&(protocol, container_port)) {
+            mappings.push(PortMapping { container_port, protocol, host: None });
+        }
+    }
+    mappings.sort_by_key(|mapping| (mapping.container_port, mapping.protocol, mapping.host));
+    mappings
+}
+
+/// Joins publishes whose host and container ports both adjoin: clients send a range port by port.
+fn join(mut requests: Vec<PublishRequest>) -> Vec<PublishRequest> {
+    let first = |request: &PublishRequest| match request.host {
+        HostPorts::Fixed { first, .. } | HostPorts::OneOf { first, .. } => first,
+        HostPorts::Any => 0,
+    };
+    requests
+        .sort_by_key(|request| (request.protocol, request.host_ip, request.container_first, first(request)));
+    let mut joined: Vec<PublishRequest> = Vec::new();
+    for request in requests {
+        let fits = |into: &&mut PublishRequest| {
+            let (HostPorts::Fixed { first, last }, HostPorts::Fixed { first: next, .. }) =
+                (into.host, request.host)
+            else {
+                return false;
+            };
+            let same = (into.protocol, into.host_ip) == (request.protocol, request.host_ip);
+            let length = u32::from(last - first) + 1;
+            same && u32::from(last) + 1 == u32::from(next)
+                && u32::from(into.container_first) + length == u32::from(request.container_first)
+        };
+        match (joined.iter_mut().rev().find(fits), request.host) {
+            (Some(into), HostPorts::Fixed { last: new_last, .. }) => {
+                if let HostPorts::Fixed { last, .. } = &mut into.host {
+                    *last = new_last;
+                }
+            }
+            _ => joined.push(request),
+        }
+    }
+    joined
+}
+
+fn host_ports(container: PortRange, text: &str) -> Result<HostPorts, Error> {
+    let single = container.first == container.last;
+    if text.is_empty() || text == "0" {
+        return if single {
+            Ok(HostPorts::Any)
+        } else {
+            Err(Error::Invalid("a range of container ports needs a range of host ports".into()))
+        };
+    }
+    let invalid = || Error::Invalid(format!("invalid port specification: {text:?}"));
+    let (first, last) = parse_range(text).filter(|(first, _)| *first > 0).ok_or_else(invalid)?;
+    if last - first == container.last - container.first {
+        return Ok(HostPorts::Fixed { first, last });
+    }
+    if single { Ok(HostPorts::OneOf { first, last }) } else { Err(invalid()) }
+}
+
+fn parse_host_ip(text: &str, default_ip: IpAddr) -> Result<IpAddr, Error> {
+    if text.is_empty() {
+        return Ok(default_ip);
+    }
+    let address = text.trim_start_matches('[').trim_end_matches(']').parse();
+    match address.map_err(|_| Error::Invalid(format!("invalid IP address: {text}")))? {
+        IpAddr::V4(address) => Ok(address.into()),
+        // Every address includes every IPv4 address; others wait for IPv6 networks.
+        IpAddr::V6(address) if address.is_unspecified() => Ok(Ipv4Addr::UNSPECIFIED.into()),
+        IpAddr::V6(address) => Err(Error::NotImplemented(format!(
+            "ports cannot be published on the IPv6 address {address}: the network has IPv4 only"
+        ))),
+    }
+}
+
+/// `8000` or `8000-8010`, in order.
+fn parse_range(text: &str) -> Option<(u16, u16)> {
+    let number =
+        |text: &str| text.parse::<u16>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let (first, last) = match text.split_once('-') {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(text)?, number(text)?),
+    };
+    (first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! A container's files on the host: written before each start, on a thread that may block.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::container::files;
+use crate::container::mounts::{self, MountKind};
+use crate::container::plan::{self, Input};
+use crate::container::record::Record;
+use crate::container::view::ContainerPaths;
+use crate::error::Error;
+
+/// What the files are made from.
+#[derive(Debug)]
+pub(crate) struct Preparation {
+    pub(crate) record: Record,
+    pub(crate) paths: ContainerPaths,
+    pub(crate) run_dir: PathBuf,
+    pub(crate) cgroup: String,
+    /// The container's address, if it has one.
+    pub(crate) address: Option<Ipv4Addr>,
+    /// What `host-gateway` stands for.
+    pub(crate) gateway: Ipv4Addr,
+}
+
+impl Preparation {
+    /// Writes everything the shim needs.
+    ///
+    /// # Errors
+    /// A directory or file cannot be made, or a bind mount's source is missing.
+    pub(crate) fn write(&self) -> Result<(), Error> {
+        let paths = &self.paths;
+        // The root of the container is what its users see: as open as /.
+        make_dir(&paths.upper, 0o755)?;
+        make_dir(&paths.work, 0o700)?;
+        make_dir(&self.run_dir, 0o700)?;
+        if let Some(log) = paths.log.parent().filter(|log| !log.as_os_str().is_empty()) {
+            make_dir(log, 0o700)?;
+        }
+        // A crash of the daemon must not find the exit of the run before.
+        remove_file(&paths.directory.join("exit.json"))?;
+        self.write_network_files()?;
+        self.make_bind_sources()?;
+        let config = &self.record.config;
+        let spec = plan::spec(Input { id: &self.record.id, config, paths, cgroup: &self.cgroup })?;
+        let what = || format!("the OCI configuration of container {}", self.record.id);
+        let text = serde_json::to_vec(&spec).map_err(|source| Error::Decode { what: what(), source })?;
+        write(&paths.directory.join("config.json"), &text, 0o600)
+    }
+
+    fn write_network_files(&self) -> Result<(), Error> {
+        let (paths, config) = (&self.paths, &self.record.config);
+        let shares_host = config.host.network_mode == "host";
+        let name = plan::hostname(&self.record.id, config);
+        let extra = files::extra_hosts(&config.host, Some(self.gateway));
+        let hosts = if shares_host {
+            files::hosts_of_host(&fs::read_to_string("/etc/hosts").unwrap_or_default(), &extra)
+        } else {
+            files::hosts(name, &config.domainname, self.address, &extra)
+        };
+        write(&paths.hosts, hosts.as_bytes(), 0o644)?;
+        write(&paths.hostname, format!("{name}\n").as_bytes(), 0o644)?;
+        let resolv = files::resolv_conf(&files::host_resolv_conf(), &config.host, !shares_host);
+        write(&paths.resolv_conf, resolv.as_bytes(), 0o644)
+    }
+
+    fn make_bind_sources(&self) -> Result<(), Error> {
+        for mount in mounts::parse(&self.record.config)? {
+            let MountKind::Bind { source, create, .. } = mount.kind else { continue };
+            match fs::metadata(&source) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && create => make_dir(&source, 0o755)?,
+                Err(source_error) => {
+                    return Err(Error::File { operation: "bind mount", path: source, source: source_error });
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory with its parents; one that exists keeps its mode.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
+    let failed = |source| Error::File { operation: "create directory", path: path.to_owned(), source };
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path).map_err(failed)?;
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
+}
+
+/// Writes a file in place: it may be a bind mount's source in a container that runs.
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+    let failed = |source| Error::File { operation: "write", path: path.to_owned(), source };
+    fs::write(path, content).map_err(failed)?;
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
+}
+
+fn remove_file(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::File { operation: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}

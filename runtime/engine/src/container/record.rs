@@ -1,0 +1,70 @@
+//! What is stored of a container: what was asked for, and what the next daemon has to know.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+use beeline_net::Endpoint;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::container::config::ContainerConfig;
+use crate::container::ports::Published;
+use crate::container::status::ContainerStatus;
+use crate::container::view::ContainerPaths;
+use crate::identity::{ContainerId, ContainerName};
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) id: ContainerId,
+    pub(crate) name: ContainerName,
+    pub(crate) created: Timestamp,
+    /// `sha256:…`.
+    pub(crate) image_id: String,
+    pub(crate) os: String,
+    pub(crate) config: Arc<ContainerConfig>,
+}
+
+/// What was observed last, and the journal of what was made for the container in the kernel. It is written before
+/// anything is made: after a crash it says what to look for. Control group and device are named for the container's
+/// id, so they need no mention.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Runtime {
+    pub(crate) status: ContainerStatus,
+    /// Whether there may be kernel objects, a shim and a run directory.
+    pub(crate) journalled: bool,
+    /// The address leased on the default network; it survives a stop.
+    pub(crate) lease: Option<Ipv4Addr>,
+    /// The connection to the network while it runs.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// Ports that are open while it runs.
+    pub(crate) published: Vec<Published>,
+}
+
+/// The container's control group, below every hierarchy's root.
+pub(crate) fn cgroup_path(instance: &str, id: &ContainerId) -> String {
+    format!("/beeline/{instance}/{id}")
+}
+
+/// The directory of all containers.
+pub(crate) fn containers_dir(root: &Path) -> std::path::PathBuf {
+    root.join("containers")
+}
+
+/// A container's files below `root`.
+pub(crate) fn paths(root: &Path, record: &Record, layers: Vec<std::path::PathBuf>) -> ContainerPaths {
+    let directory = containers_dir(root).join(record.id.as_str());
+    let logged = record.config.host.log.driver != "none";
+    ContainerPaths {
+        hosts: directory.join("hosts"),
+        hostname: directory.join("hostname"),
+        resolv_conf: directory.join("resolv.conf"),
+        log: if logged { directory.join("log").join("container.log") } else { Default::default() },
+        upper: directory.join("upper"),
+        work: directory.join("work"),
+        layers,
+        directory,
+    }
+}

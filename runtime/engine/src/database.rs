@@ -1,0 +1,265 @@
+//! The state database: SQLite with a write-ahead log, one thread that writes.
+//!
+//! A record is JSON beside the columns that are searched. Writers wait for the commit, not for the disk: after a power
+//! failure the last moments may be missing, but never half of something, and what the kernel held is gone as well.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::oneshot;
+
+use crate::container::record::{Record, Runtime};
+use crate::error::Error;
+use crate::identity::ContainerId;
+
+/// The schema, one step a version; applied steps never change.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE containers (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        created TEXT NOT NULL,
+        record TEXT NOT NULL,
+        runtime TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// The schema's version after the last step.
+const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// The most changes committed together.
+const BATCH: usize = 128;
+
+/// An open database, before its thread is started.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    connection: Connection,
+}
+
+/// The writing thread's handle. Clones share it; the thread ends with the last one.
+#[derive(Debug, Clone)]
+pub(crate) struct Database {
+    jobs: mpsc::Sender<Job>,
+}
+
+#[derive(Debug)]
+struct Job {
+    change: Change,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Put { id: String, name: String, created: String, record: String, runtime: String },
+    Runtime { id: String, runtime: String },
+    Remove { id: String },
+}
+
+impl Opened {
+    /// Opens or makes the database and brings its schema up to date.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |operation| move |source| Error::Database { operation, source };
+        let mut connection = Connection::open(path).map_err(failed("open a file"))?;
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .map_err(failed("switch on write-ahead logging"))?;
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed("set the synchronisation"))?;
+        let version: u32 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(failed("read the schema's version"))?;
+        if version > NEWEST {
+            return Err(Error::Unavailable(format!(
+                "{} was written by a newer Beeline (schema {version}, this one knows {}): use that one",
+                path.display(),
+                NEWEST
+            )));
+        }
+        for (number, step) in (1_u32..).zip(MIGRATIONS).skip(version as usize) {
+            let transaction = connection.transaction().map_err(failed("begin a migration"))?;
+            transaction.execute_batch(step).map_err(failed("migrate the schema"))?;
+            transaction.pragma_update(None, "user_version", number).map_err(failed("migrate the schema"))?;
+            transaction.commit().map_err(failed("commit a migration"))?;
+        }
+        Ok(Self { connection })
+    }
+
+    /// Every container.
+    pub(crate) fn containers(&self) -> Result<Vec<(Record, Runtime)>, Error> {
+        let failed = |source| Error::Database { operation: "read the containers", source };
+        let mut statement = self
+            .connection
+            .prepare("SELECT id, record, runtime FROM containers ORDER BY created")
+            .map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        let mut containers = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let text = |column| row.get::<_, String>(column).map_err(failed);
+            let (id, record, runtime) = (text(0)?, text(1)?, text(2)?);
+            let decode = |source| Error::Decode { what: format!("the record of container {id}"), source };
+            let record = serde_json::from_str(&record).map_err(decode)?;
+            containers.push((record, serde_json::from_str(&runtime).map_err(decode)?));
+        }
+        Ok(containers)
+    }
+
+    /// A setting of the instance.
+    pub(crate) fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+        let query =
+            self.connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0));
+        query.optional().map_err(|source| Error::Database { operation: "read a setting", source })
+    }
+
+    /// Stores a setting of the instance.
+    pub(crate) fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
+        let stored = self.connection.execute(sql, [key, value]);
+        stored.map(|_| ()).map_err(|source| Error::Database { operation: "store a setting", source })
+    }
+
+    /// Starts the thread that writes.
+    pub(crate) fn start(self) -> Result<Database, Error> {
+        let (jobs, queue) = mpsc::channel();
+        let spawned =
+            thread::Builder::new().name("database".into()).spawn(move || write(self.connection, &queue));
+        spawned.map_err(|error| Error::internal("start the database's thread", &error))?;
+        Ok(Database { jobs })
+    }
+}
+
+impl Database {
+    /// Stores a container.
+    pub(crate) async fn put(&self, record: &Record, runtime: &Runtime) -> Result<(), Error> {
+        let id = record.id.to_string();
+        let encode =
+            |source| Error::Decode { what: format!("the record of container {}", record.id), source };
+        let (name, created) = (record.name.to_string(), record.created.to_string());
+        let runtime = serde_json::to_string(runtime).map_err(encode)?;
+        let record = serde_json::to_string(record).map_err(encode)?;
+        self.change(Change::Put { id, name, created, record, runtime }).await
+    }
+
+    /// Stores what changed of a container that is stored.
+    pub(crate) async fn put_runtime(&self, id: &ContainerId, runtime: &Runtime) -> Result<(), Error> {
+        let encode = |source| Error::Decode { what: format!("the record of container {id}"), source };
+        let runtime = serde_json::to_string(runtime).map_err(encode)?;
+        self.change(Change::Runtime { id: id.to_string(), runtime }).await
+    }
+
+    /// Forgets a container.
+    pub(crate) async fn remove(&self, id: &ContainerId) -> Result<(), Error> {
+        self.change(Change::Remove { id: id.to_string() }).await
+    }
+
+    async fn change(&self, change: Change) -> Result<(), Error> {
+        let gone = || Error::Unavailable("the state database is closed".into());
+        let (done, answer) = oneshot::channel();
+        self.jobs.send(Job { change, done }).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// Writes until the last handle is gone. What has queued up meanwhile is committed together.
+fn write(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        let jobs: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(BATCH)).collect();
+        commit(&mut connection, jobs);
+    }
+}
+
+fn commit(connection: &mut Connection, jobs: Vec<Job>) {
+    let written = (|| {
+        let transaction = connection.transaction()?;
+        // One that fails (a name that is taken) leaves the others alone.
+        let results: Vec<_> = jobs.iter().map(|job| apply(&transaction, &job.change)).collect();
+        transaction.commit()?;
+        Ok::<_, rusqlite::Error>(results)
+    })();
+    let failed = |source| Error::Database { operation: "write a container", source };
+    match written {
+        Ok(results) => {
+            for (job, result) in jobs.into_iter().zip(results) {
+                // Whoever asked may have given up waiting.
+                let _ = job.done.send(result.map_err(failed));
+            }
+        }
+        Err(error) => {
+            let message = error.to_string();
+            for job in jobs {
+                let operation = "write to the state database".into();
+                let _ = job.done.send(Err(Error::Internal { operation, message: message.clone() }));
+            }
+        }
+    }
+}
+
+fn apply(connection: &Connection, change: &Change) -> Result<(), rusqlite::Error> {
+    let execute = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+        connection.prepare_cached(sql)?.execute(values).map(|_| ())
+    };
+    match change {
+        Change::Put { id, name, created, record, runtime } => execute(
+            "INSERT INTO containers (id, name, created, record, runtime) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (id) DO UPDATE SET name = ?2, record = ?4, runtime = ?5",
+            params![id, name, created, record, runtime],
+        ),
+        Change::Runtime { id, runtime } => {
+            execute("UPDATE containers SET runtime = ?2 WHERE id = ?1", params![id, runtime])
+        }
+        Change::Remove { id } => execute("DELETE FROM containers WHERE id = ?1", params![id]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::container::config::ContainerConfig;
+
+    fn record(digit: &str, name: &str) -> Record {
+        Record {
+            id: digit.repeat(64).try_into().unwrap(),
+            name: name.parse().unwrap(),
+            created: Timestamp::UNIX_EPOCH,
+            image_id: "sha256:x".into(),
+            os: "linux".into(),
+            config: Arc::new(ContainerConfig { image: "x".into(), ..ContainerConfig::default() }),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_read_by_the_next_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("beeline.db");
+        let opened = Opened::open(&path).unwrap();
+        opened.set_meta("id", "one").unwrap();
+        opened.set_meta("id", "two").unwrap();
+        let database = opened.start().unwrap();
+        let (first, second) = (record("a", "first"), record("b", "second"));
+        let mut runtime = Runtime::default();
+        database.put(&first, &runtime).await.unwrap();
+        database.put(&second, &runtime).await.unwrap();
+        database.put(&record("c", "first"), &runtime).await.unwrap_err();
+        runtime.status.exit_code = 3;
+        database.put_runtime(&first.id, &runtime).await.unwrap();
+        database.remove(&second.id).await.unwrap();
+
+        let next = Opened::open(&path).unwrap();
+        assert_eq!(next.meta("id").unwrap().as_deref(), Some("two"));
+        assert_eq!(next.meta("other").unwrap(), None);
+        assert_eq!(next.containers().unwrap(), [(first, runtime)]);
+    }
+
+    #[test]
+    fn a_newer_schema_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("beeline.db");
+        Opened::open(&path).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
+        let error = Opened::open(&path).unwrap_err().to_string();
+        assert!(error.contains("newer Beeline"), "{error}");
+    }
+}

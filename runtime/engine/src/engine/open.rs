@@ -1,0 +1,185 @@
+//! Bringing an engine up: lock, state, datapath, spawner, and what earlier daemons left.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use beeline_image::Store;
+use beeline_net::{Net, NetConfig, NetworkSpec, default_device, default_gateway};
+use beeline_spawn::Spawner;
+use beeline_spawn::cgroup::Hierarchy;
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{Engine, reconcile};
+use crate::container::prepare::make_dir;
+use crate::container::record::{Record, Runtime, containers_dir};
+use crate::database::Opened;
+use crate::directory::Directory;
+use crate::error::Error;
+use crate::event::Events;
+use crate::identity::{ContainerId, InstanceId};
+use crate::network::{DEFAULT_ID, DefaultNetwork};
+use crate::settings::{DatapathLog, EngineConfig};
+use crate::shared::Shared;
+
+/// Holds the run directory for this daemon.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: Flock<File>,
+}
+
+pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Error::Forbidden("the Beeline daemon has to run as root: start it with sudo".into()));
+    }
+    make_dir(&config.root, 0o711)?;
+    make_dir(&config.run, 0o711)?;
+    // What images hold, set-uid programs too, is nothing for the machine's users.
+    make_dir(&containers_dir(&config.root), 0o700)?;
+    make_dir(&config.run.join("containers"), 0o700)?;
+    config.root = canonical(&config.root)?;
+    config.run = canonical(&config.run)?;
+    let instance = config.instance.clone().unwrap_or_else(|| InstanceId::of_root(&config.root));
+    let lock = lock(&config.run)?;
+
+    let opened = Opened::open(&config.root.join("beeline.db"))?;
+    let stored = opened.containers()?;
+    let id = engine_id(&opened)?;
+    let (images, exe) = (open_images(&config), config.exe.clone());
+    let spawner = Spawner::launch(&exe).map_err(|error| Error::internal("start the spawner", &error))?;
+    let hierarchy =
+        Hierarchy::detect().map_err(|error| Error::internal("look for control groups", &error))?;
+    let net = open_net(&config, &instance, &hierarchy);
+    let (images, net) = tokio::join!(images, net);
+    let (images, net) = (images?, net?);
+    let network = default_network(&opened, &config, &instance, &net, &id).await?;
+    let stored = restore_leases(stored, &network);
+    let shared = Arc::new(Shared {
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        id,
+        instance,
+        database: opened.start()?,
+        images,
+        net,
+        network,
+        spawner,
+        hierarchy,
+        directory: Directory::default(),
+        events: Events::new(),
+        config,
+    });
+    reconcile::reconcile(&shared, stored).await?;
+    Ok(Engine { shared, _lock: Arc::new(lock) })
+}
+
+fn canonical(path: &Path) -> Result<std::path::PathBuf, Error> {
+    let failed = |source| Error::File { operation: "resolve", path: path.to_owned(), source };
+    path.canonicalize().map_err(failed)
+}
+
+/// Takes the run directory. The lock ends with the process, however it ends.
+fn lock(run: &Path) -> Result<Lock, Error> {
+    let path = run.join("daemon.pid");
+    let failed = |operation, source| Error::File { operation, path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+    let file = file.map_err(|source| failed("open", source))?;
+    let mut locked = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        if errno == nix::errno::Errno::EWOULDBLOCK {
+            let owner = std::fs::read_to_string(&path).unwrap_or_default();
+            Error::Unavailable(format!(
+                "another daemon (process {}) uses {}: stop it, or give this one a --root and a --run of its own",
+                owner.trim(),
+                run.display()
+            ))
+        } else {
+            failed("lock", errno.into())
+        }
+    })?;
+    let written = locked.set_len(0).and_then(|()| writeln!(locked, "{}", std::process::id()));
+    written.map_err(|source| failed("write", source))?;
+    Ok(Lock { _file: locked })
+}
+
+fn engine_id(opened: &Opened) -> Result<String, Error> {
+    if let Some(id) = opened.meta("id")? {
+        return Ok(id);
+    }
+    let id = ContainerId::random()?.to_string();
+    opened.set_meta("id", &id)?;
+    Ok(id)
+}
+
+async fn open_images(config: &EngineConfig) -> Result<Arc<Store>, Error> {
+    let (root, exe) = (config.root.clone(), config.exe.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&root)?;
+        store.install_embedded(&exe)?;
+        Ok::<_, beeline_image::Error>(Arc::new(store))
+    });
+    Ok(opened.await.map_err(|error| Error::internal("open the image store", &error))??)
+}
+
+async fn open_net(config: &EngineConfig, instance: &InstanceId, hierarchy: &Hierarchy) -> Result<Net, Error> {
+    let mut net = NetConfig::new(instance.as_str());
+    net.bpffs.clone_from(&config.bpffs);
+    net.conntrack_entries = config.conntrack_entries;
+    net.log_level = match config.datapath_log {
+        DatapathLog::Off => beeline_net::LogLevel::Off,
+        DatapathLog::Error | DatapathLog::Warn | DatapathLog::Info => beeline_net::LogLevel::Warn,
+        DatapathLog::Debug | DatapathLog::Trace => beeline_net::LogLevel::Debug,
+    };
+    if let Some(mount) = hierarchy.cgroup2_mount() {
+        net.cgroup2 = mount.to_owned();
+    }
+    Net::open(net).await.map_err(|error| Error::internal("open the datapath", &error))
+}
+
+/// The default network: as configured, else as it was, else in a subnet that is free here.
+async fn default_network(
+    opened: &Opened,
+    config: &EngineConfig,
+    instance: &InstanceId,
+    net: &Net,
+    engine: &str,
+) -> Result<DefaultNetwork, Error> {
+    const KEY: &str = "network.bridge";
+    let failed = |error: beeline_net::Error| Error::internal("set up the default network", &error);
+    let decode = |source| Error::Decode { what: "the default network's record".into(), source };
+    let stored: Option<(NetworkSpec, Timestamp)> =
+        opened.meta(KEY)?.map(|text| serde_json::from_str(&text)).transpose().map_err(decode)?;
+    let subnet = match (config.subnet, &stored) {
+        (Some(subnet), _) => subnet.trunc(),
+        (None, Some((spec, _))) => spec.subnet,
+        (None, None) => net.choose_subnet().await.map_err(failed)?,
+    };
+    let spec = NetworkSpec {
+        id: DEFAULT_ID,
+        name: "bridge".into(),
+        device: default_device(instance.as_str()),
+        subnet,
+        gateway: default_gateway(subnet),
+        mtu: config.mtu,
+        icc: true,
+        internal: false,
+        masquerade: true,
+    };
+    let created = stored.as_ref().map_or_else(Timestamp::now, |(_, created)| *created);
+    if stored.as_ref().is_none_or(|(stored, _)| *stored != spec) {
+        let text = serde_json::to_string(&(&spec, created)).map_err(decode)?;
+        opened.set_meta(KEY, &text)?;
+    }
+    DefaultNetwork::new(spec, engine, created)
+}
+
+/// Takes the containers' addresses into the pool; one that no longer fits is forgotten.
+fn restore_leases(mut stored: Vec<(Record, Runtime)>, network: &DefaultNetwork) -> Vec<(Record, Runtime)> {
+    for (record, runtime) in &mut stored {
+        if let Some(address) = runtime.lease.filter(|address| !network.restore(&record.id, *address)) {
+            tracing::warn!(container = %record.id, %address, "the container's address does not fit its network any more");
+            runtime.lease = None;
+        }
+    }
+    stored
+}

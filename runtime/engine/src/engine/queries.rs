@@ -1,0 +1,236 @@
+//! What readers ask. Nothing here waits for a container.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use beeline_metrics::{CgroupDirs, Datapath, InterfaceCounters, Limits, Snapshot, StateCounts, Target};
+
+use super::Engine;
+use crate::container::filter::{self, Filters, ListOptions, label_matches, name_matches};
+use crate::container::view::ContainerView;
+use crate::error::Error;
+use crate::identity::ContainerId;
+use crate::info::{self, EngineInfo};
+use crate::network::{NetworkView, PortStatus};
+
+impl Engine {
+    /// A container as it is now.
+    ///
+    /// # Errors
+    /// There is no such container.
+    pub fn inspect(&self, reference: &str) -> Result<Arc<ContainerView>, Error> {
+        self.shared.directory.find(reference).map(|handle| handle.view())
+    }
+
+    /// Containers, the newest first.
+    ///
+    /// # Errors
+    /// A filter is unknown or malformed.
+    pub fn list(&self, options: &ListOptions) -> Result<Vec<Arc<ContainerView>>, Error> {
+        let image_of =
+            |reference: &str| self.shared.images.resolve(reference).ok().map(|image| image.id.to_string());
+        filter::select(self.shared.directory.views(), options, &image_of)
+    }
+
+    /// Removes containers that do not run and match `label` and `until` filters; answers with their ids and the bytes
+    /// of disk that are free again.
+    ///
+    /// # Errors
+    /// A filter is unknown.
+    pub async fn prune(&self, filters: &Filters) -> Result<(Vec<ContainerId>, u64), Error> {
+        if let Some(key) = filters.keys().find(|key| !matches!(key.as_str(), "label" | "label!" | "until")) {
+            return Err(Error::Invalid(format!("invalid filter '{key}'")));
+        }
+        let empty = Vec::new();
+        let labels = filters.get("label").unwrap_or(&empty);
+        let without = filters.get("label!").unwrap_or(&empty);
+        let mut until = None;
+        for moment in filters.get("until").unwrap_or(&empty) {
+            let parsed = moment.parse::<jiff::Timestamp>();
+            until = Some(parsed.map_err(|_| Error::Invalid(format!("invalid filter 'until={moment}'")))?);
+        }
+        let (mut removed, mut freed) = (Vec::new(), 0);
+        for view in self.shared.directory.views() {
+            let wanted = !view.status.state.is_running()
+                && labels.iter().all(|label| label_matches(&view.config.labels, label))
+                && !without.iter().any(|label| label_matches(&view.config.labels, label))
+                && until.is_none_or(|until| view.created < until);
+            if !wanted {
+                continue;
+            }
+            let upper = view.paths.directory.clone();
+            let size = tokio::task::spawn_blocking(move || info::directory_size(&upper)).await.unwrap_or(0);
+            match self.remove(view.id.as_str(), false, false).await {
+                Ok(()) => {
+                    freed += size;
+                    removed.push(view.id.clone());
+                }
+                // It was started or removed meanwhile.
+                Err(error) => tracing::debug!(container = %view.id, error = error.full(), "not pruned"),
+            }
+        }
+        Ok((removed, freed))
+    }
+
+    /// Networks by name.
+    ///
+    /// # Errors
+    /// A filter is unknown.
+    pub fn networks(&self, filters: &Filters) -> Result<Vec<NetworkView>, Error> {
+        const KEYS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
+        if let Some(key) = filters.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(Error::Invalid(format!("invalid filter '{key}'")));
+        }
+        let matches = |network: &NetworkView, key: &str, value: &str| match key {
+            "driver" => network.driver == value,
+            "id" => network.id.starts_with(value),
+            "label" => label_matches(&network.labels, value),
+            "name" => name_matches(&network.name, value),
+            "scope" => value == "local",
+            "type" => value == "builtin",
+            // The built-in networks are never dangling.
+            _ => matches!(value, "false" | "0"),
+        };
+        let views = self.shared.network.views(&self.shared.directory.views());
+        let wanted = |network: &NetworkView| {
+            filters.iter().all(|(key, values)| {
+                values.is_empty() || values.iter().any(|value| matches(network, key, value))
+            })
+        };
+        Ok(views.into_iter().filter(wanted).collect())
+    }
+
+    /// A network by name, id or unambiguous beginning of an id.
+    ///
+    /// # Errors
+    /// There is no such network.
+    pub fn inspect_network(&self, reference: &str) -> Result<NetworkView, Error> {
+        let unknown = || Error::NoSuchNetwork { reference: reference.to_owned() };
+        if reference.is_empty() {
+            return Err(unknown());
+        }
+        let views = self.shared.network.views(&self.shared.directory.views());
+        let exact = views.iter().find(|network| network.name == reference || network.id == reference);
+        let by_prefix = || {
+            let mut matching = views.iter().filter(|network| network.id.starts_with(reference));
+            matching.next().filter(|_| matching.next().is_none())
+        };
+        exact.or_else(by_prefix).cloned().ok_or_else(unknown)
+    }
+
+    /// Every open port, and what came through it.
+    #[must_use]
+    pub fn ports(&self) -> Vec<PortStatus> {
+        let views = self.shared.directory.views();
+        let by_address: BTreeMap<_, _> = views
+            .iter()
+            .flat_map(|view| view.endpoints.iter().filter_map(move |end| Some((end.address?, view))))
+            .collect();
+        let publishes = self.shared.net.publishes().unwrap_or_else(|error| {
+            tracing::error!(error = crate::error::chain(&error), "the published ports cannot be read");
+            Vec::new()
+        });
+        let mut ports: Vec<_> = publishes
+            .into_iter()
+            .filter_map(|status| {
+                let view = by_address.get(&status.publish.container_ip)?;
+                Some(PortStatus {
+                    container: view.id.clone(),
+                    name: view.name.clone(),
+                    protocol: status.publish.protocol.into(),
+                    host_ip: status.publish.host_ip,
+                    host_port: status.publish.host_first,
+                    host_port_end: status.publish.host_last,
+                    container_ip: status.publish.container_ip.into(),
+                    container_port: status.publish.container_first,
+                    connections: status.counters.connections,
+                    packets: status.counters.packets,
+                    bytes: status.counters.bytes,
+                })
+            })
+            .collect();
+        ports.sort_by_key(|port| (port.host_port, port.protocol, port.host_ip));
+        ports
+    }
+
+    /// The engine and its machine.
+    ///
+    /// # Errors
+    /// None at present.
+    pub async fn info(&self) -> Result<EngineInfo, Error> {
+        Ok(info::info(&self.shared))
+    }
+
+    /// What a scrape of the metrics needs. Reads maps of the kernel: meant for a thread that may block.
+    #[must_use]
+    pub fn metrics(&self) -> Snapshot {
+        let views = self.shared.directory.views();
+        let mut states = StateCounts::default();
+        for view in &views {
+            if view.status.state.is_running() {
+                states.running += 1;
+            } else {
+                states.stopped += 1;
+            }
+        }
+        let running = views.iter().filter(|view| view.status.state.is_running());
+        Snapshot {
+            containers: running.filter_map(|view| self.target(view)).collect(),
+            states,
+            images: self.shared.images.list().len() as u64,
+            datapath: self.datapath(),
+        }
+    }
+
+    fn datapath(&self) -> Option<Datapath> {
+        let net = &self.shared.net;
+        let drops = net.drops().ok()?.into_iter().map(|(reason, count)| (reason.name().to_owned(), count));
+        let table = net.flow_table();
+        Some(Datapath {
+            drops: drops.collect(),
+            conntrack_entries: table.entries,
+            conntrack_capacity: table.capacity.into(),
+            publishes: net.publishes().map_or(0, |publishes| publishes.len() as u64),
+        })
+    }
+
+    fn target(&self, view: &ContainerView) -> Option<Target> {
+        let path = self.shared.cgroup_path(&view.id);
+        let paths = self.shared.hierarchy.cgroup(&path).ok()?.paths();
+        let host = &view.config.host;
+        let (quota, period) = crate::container::quota(host).unzip();
+        let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
+        let started = view.status.started_at.map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
+        Some(Target {
+            id: view.id.to_string(),
+            name: view.name.to_string(),
+            image: view.config.image.clone(),
+            labels: view.config.labels.clone(),
+            cgroup: CgroupDirs { path, unified: paths.unified, v1: paths.v1 },
+            started_at: started,
+            limits: Limits {
+                memory_bytes: positive(host.memory),
+                cpu_quota_us: quota,
+                cpu_period_us: period,
+                cpu_shares: positive(host.cpu_shares),
+                pids: host.pids_limit.and_then(positive),
+            },
+            interfaces: self.interfaces(view),
+        })
+    }
+
+    fn interfaces(&self, view: &ContainerView) -> Vec<InterfaceCounters> {
+        let Some(endpoint) = &view.net else { return Vec::new() };
+        let Ok(counters) = self.shared.net.counters(endpoint) else { return Vec::new() };
+        vec![InterfaceCounters {
+            interface: endpoint.ifname.clone(),
+            rx_bytes: counters.rx_bytes,
+            rx_packets: counters.rx_packets,
+            rx_dropped: counters.rx_dropped,
+            tx_bytes: counters.tx_bytes,
+            tx_packets: counters.tx_packets,
+            tx_dropped: counters.tx_dropped,
+        }]
+    }
+}

@@ -1,0 +1,40 @@
+//! Containers, images and networks: Beeline's domain and its state.
+//!
+//! What a user asked for is a record ([`ContainerConfig`]), kept in SQLite; what is observed is a status
+//! ([`ContainerStatus`]). One task owns each container and takes requests from a queue; reads never wait for it.
+#![forbid(unsafe_code)]
+
+mod attach;
+mod container;
+mod database;
+mod directory;
+mod engine;
+mod error;
+mod event;
+mod identity;
+mod image;
+mod info;
+mod logs;
+mod network;
+mod settings;
+mod shared;
+mod wait;
+
+pub use attach::{AttachOptions, Attachment};
+pub use container::config::{
+    ContainerConfig, CreateContainer, DeviceRequest, Healthcheck, HostConfig, LogDriver, MountRequest,
+    PortBinding, RestartPolicy, Ulimit,
+};
+pub use container::filter::{Filters, ListOptions};
+pub use container::status::{ContainerState, ContainerStatus};
+pub use container::view::{ContainerPaths, ContainerView, Created, EndpointView, MountView, PortMapping};
+pub use engine::Engine;
+pub use error::{Error, Kind};
+pub use event::{Event, EventStream, EventSubject};
+pub use identity::{ContainerId, ContainerName, InstanceId};
+pub use image::{ImageLoad, ImageView, ImportImage, RemovedImage};
+pub use info::EngineInfo;
+pub use logs::{LogEntry, LogQuery, LogStream};
+pub use network::{NetworkMember, NetworkView, PortStatus, Protocol};
+pub use settings::{DatapathLog, EngineConfig};
+pub use wait::{WaitCondition, WaitHandle, WaitOutcome};

@@ -1,0 +1,69 @@
+//! What the daemon is told about itself.
+
+use std::path::PathBuf;
+
+use ipnet::Ipv4Net;
+
+use crate::identity::InstanceId;
+
+/// How much the kernel side logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DatapathLog {
+    /// Nothing.
+    Off,
+    /// What went wrong.
+    Error,
+    /// What may go wrong.
+    #[default]
+    Warn,
+    /// Notable events.
+    Info,
+    /// Every decision.
+    Debug,
+    /// Every packet.
+    Trace,
+}
+
+/// The configuration of an engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Images, records and logs; survives a reboot.
+    pub root: PathBuf,
+    /// Sockets and locks; need not survive a reboot.
+    pub run: PathBuf,
+    /// Tells this engine's kernel objects from other engines'; derived from `root` by default.
+    pub instance: Option<InstanceId>,
+    /// The executable that is entered again as spawner, and the only file of the embedded image.
+    pub exe: PathBuf,
+    /// Where the BPF file system is, or is to be, mounted.
+    pub bpffs: PathBuf,
+    /// How much the kernel side logs.
+    pub datapath_log: DatapathLog,
+    /// How many connections can be tracked at once.
+    pub conntrack_entries: u32,
+    /// The default network's subnet; chosen to avoid the host's routes if not given.
+    pub subnet: Option<Ipv4Net>,
+    /// The default network's MTU in bytes; that of the default route if not given.
+    pub mtu: Option<u32>,
+    /// The host address a port is published on when the user names none.
+    pub publish_address: std::net::IpAddr,
+}
+
+impl EngineConfig {
+    /// The configuration with Beeline's defaults.
+    #[must_use]
+    pub fn new(root: PathBuf, run: PathBuf, exe: PathBuf) -> Self {
+        Self {
+            root,
+            run,
+            exe,
+            instance: None,
+            bpffs: "/sys/fs/bpf".into(),
+            datapath_log: DatapathLog::default(),
+            conntrack_entries: 262_144,
+            subnet: None,
+            mtu: None,
+            publish_address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+        }
+    }
+}

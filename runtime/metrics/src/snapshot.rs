@@ -1,0 +1,108 @@
+//! What the exporter is told: the running containers and the datapath's own figures.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// Everything one scrape needs to know.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The running containers.
+    pub containers: Vec<Target>,
+    /// How many containers are in which state.
+    pub states: StateCounts,
+    /// Images in the store.
+    pub images: u64,
+    /// The datapath's own counters; `None` while it is not loaded.
+    pub datapath: Option<Datapath>,
+}
+
+/// One running container.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The container's id, 64 hexadecimal digits.
+    pub id: String,
+    /// The container's name, without a leading slash.
+    pub name: String,
+    /// The image as the user named it.
+    pub image: String,
+    /// The container's labels; exported as `container_label_KEY`.
+    pub labels: BTreeMap<String, String>,
+    /// Where the container's control groups are.
+    pub cgroup: CgroupDirs,
+    /// When init was started.
+    pub started_at: SystemTime,
+    /// The limits the user asked for.
+    pub limits: Limits,
+    /// The container's interfaces, as the container sees them.
+    pub interfaces: Vec<InterfaceCounters>,
+}
+
+/// A container's directory in each cgroup hierarchy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CgroupDirs {
+    /// The path below the hierarchies' roots, exported as the label `id` like cAdvisor's.
+    pub path: String,
+    /// The directory in the cgroup2 hierarchy. On a hybrid host it carries no controllers.
+    pub unified: Option<PathBuf>,
+    /// The directory of each version 1 controller, by the controller's name. Empty on a unified host.
+    pub v1: BTreeMap<String, PathBuf>,
+}
+
+/// The limits of a container; `None` is unlimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// CPU time per period in microseconds.
+    pub cpu_quota_us: Option<i64>,
+    /// The CPU period in microseconds.
+    pub cpu_period_us: Option<u64>,
+    /// CPU shares (1024 is the default weight).
+    pub cpu_shares: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+}
+
+/// Counters of one interface, from the container's point of view: received is what reached the container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InterfaceCounters {
+    /// The interface's name inside the container.
+    pub interface: String,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets to the container that were dropped.
+    pub rx_dropped: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Packets from the container that were dropped.
+    pub tx_dropped: u64,
+}
+
+/// How many containers are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateCounts {
+    /// Running containers.
+    pub running: u64,
+    /// Paused containers.
+    pub paused: u64,
+    /// Containers that are neither running nor paused.
+    pub stopped: u64,
+}
+
+/// The datapath's own figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Datapath {
+    /// Packets dropped, by the reason's name.
+    pub drops: Vec<(String, u64)>,
+    /// Connections tracked now.
+    pub conntrack_entries: u64,
+    /// Connections that can be tracked.
+    pub conntrack_capacity: u64,
+    /// Published ports or ranges.
+    pub publishes: u64,
+}

@@ -1,0 +1,361 @@
+//! The datapath: the programs in the kernel, their maps and links, as a typed API.
+//!
+//! Everything here is synchronous and thread-safe. All state that matters lives in pinned maps: a [`Datapath`] that
+//! is opened again finds networks, endpoints, publishes and flows as they were, and packets never notice. What is set
+//! twice is left alone, so a caller may simply say again what should be.
+
+mod attach;
+mod endpoints;
+mod error;
+mod flows;
+mod kernel_log;
+mod load;
+mod pins;
+mod programs;
+mod publishes;
+mod spec;
+mod state;
+mod syscall;
+mod tables;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    os::fd::{AsFd as _, OwnedFd},
+    path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use beeline_abi::Timeouts;
+
+pub use error::Error;
+pub use spec::{
+    DatapathConfig, DropReason, EndpointCounters, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish,
+    PublishCounters, PublishStatus, UplinkSpec,
+};
+
+use attach::{Attacher, Way};
+use kernel_log::KernelLog;
+use load::Programs;
+use pins::Pins;
+use state::State;
+use tables::{Tables, failed};
+
+/// The instance's programs and maps.
+pub struct Datapath {
+    instance: String,
+    pins: Pins,
+    programs: Programs,
+    programs_folder: PathBuf,
+    state: Mutex<State>,
+    flows: OwnedFd,
+    capacity: u32,
+    entries: AtomicU64,
+    _log: Option<KernelLog>,
+}
+
+impl std::fmt::Debug for Datapath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Datapath")
+            .field("instance", &self.instance)
+            .field("pins", &self.pins)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Datapath {
+    /// Loads the programs, or takes over those of an earlier daemon: the same object is adopted, another one loaded
+    /// on the old maps and put behind the old links. Must run in the network namespace that the daemon serves.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the kernel lacks something, [`Error::Verifier`] with the verifier's log.
+    pub fn open(config: &DatapathConfig) -> Result<Self, Error> {
+        let pins = Pins::prepare(config)?;
+        let opened = Self::open_on(config, pins.clone());
+        if opened.is_err() && pins.is_new() {
+            // What failed the first time leaves nothing behind; its own failure is the one to tell.
+            drop(pins.remove_all());
+        }
+        opened
+    }
+
+    fn open_on(config: &DatapathConfig, pins: Pins) -> Result<Self, Error> {
+        let (programs, programs_folder) = load::load_or_adopt(config, &pins)?;
+        attach::attach_cgroup(&pins, &programs, &config.cgroup2)?;
+        let publish_table = tables::open_raw(&pins, "PUBLISHES")?;
+        let state = State::restore(Tables::open(&pins)?, publish_table.as_fd())?;
+        let (flows, capacity) = tables::open_flows(&pins)?;
+        let log = match config.log_level {
+            LogLevel::Off => None,
+            _ => start_log(&programs_folder),
+        };
+        Ok(Self {
+            instance: config.instance.clone(),
+            pins,
+            programs,
+            programs_folder,
+            state: Mutex::new(state),
+            flows,
+            capacity,
+            entries: AtomicU64::new(0),
+            _log: log,
+        })
+    }
+
+    /// The maps. A panic of another holder left them no worse than a crash of the daemon does.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attacher(&self) -> Attacher<'_> {
+        Attacher {
+            pins: &self.pins,
+            programs: &self.programs,
+            folder: &self.programs_folder,
+            instance: &self.instance,
+        }
+    }
+
+    /// Attaches to a device towards the outside.
+    ///
+    /// # Errors
+    /// [`Error::Attach`].
+    pub fn attach_uplink(&self, ifindex: u32, ifname: &str) -> Result<(), Error> {
+        self.attacher().attach(programs::UPLINK_INGRESS, ifindex, ifname, Way::Ingress)?;
+        self.attacher().attach(programs::UPLINK_EGRESS, ifindex, ifname, Way::Egress)
+    }
+
+    /// Detaches from a device towards the outside, which may be gone already.
+    ///
+    /// # Errors
+    /// [`Error::Pins`].
+    pub fn detach_uplink(&self, ifindex: u32, ifname: &str) -> Result<(), Error> {
+        let ingress = self.attacher().detach(programs::UPLINK_INGRESS, ifindex, ifname, Way::Ingress);
+        self.attacher().detach(programs::UPLINK_EGRESS, ifindex, ifname, Way::Egress).and(ingress)
+    }
+
+    /// Attaches to a network's bridge device.
+    ///
+    /// # Errors
+    /// [`Error::Attach`].
+    pub fn attach_gateway(&self, ifindex: u32, ifname: &str) -> Result<(), Error> {
+        self.attacher().attach(programs::GATEWAY_EGRESS, ifindex, ifname, Way::Egress)
+    }
+
+    /// Detaches from a network's bridge device, which may be gone already.
+    ///
+    /// # Errors
+    /// [`Error::Pins`].
+    pub fn detach_gateway(&self, ifindex: u32, ifname: &str) -> Result<(), Error> {
+        self.attacher().detach(programs::GATEWAY_EGRESS, ifindex, ifname, Way::Egress)
+    }
+
+    /// Attaches to the host's end of a container's veth pair.
+    ///
+    /// # Errors
+    /// [`Error::Attach`].
+    pub fn attach_container(&self, host_ifindex: u32, ifname: &str) -> Result<(), Error> {
+        self.attacher().attach(programs::CONTAINER_INGRESS, host_ifindex, ifname, Way::Ingress)
+    }
+
+    /// Detaches from the host's end of a container's veth pair, which may be gone already.
+    ///
+    /// # Errors
+    /// [`Error::Pins`].
+    pub fn detach_container(&self, host_ifindex: u32, ifname: &str) -> Result<(), Error> {
+        self.attacher().detach(programs::CONTAINER_INGRESS, host_ifindex, ifname, Way::Ingress)
+    }
+
+    /// Tells of a device towards the outside; packets leave only by such.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn set_uplink(&self, spec: &UplinkSpec) -> Result<(), Error> {
+        self.state().set_uplink(spec)
+    }
+
+    /// Forgets a device towards the outside.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn remove_uplink(&self, ifindex: u32) -> Result<(), Error> {
+        self.state().remove_uplink(ifindex)
+    }
+
+    /// The devices towards the outside.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn uplinks(&self) -> Result<Vec<u32>, Error> {
+        self.state().tables.uplinks.keys().collect::<Result<_, _>>().map_err(failed("read", "UPLINKS"))
+    }
+
+    /// Tells of a network.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn set_network(&self, spec: &NetworkSpec) -> Result<(), Error> {
+        self.state().set_network(spec)
+    }
+
+    /// Forgets a network.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn remove_network(&self, id: u32) -> Result<(), Error> {
+        self.state().remove_network(id)
+    }
+
+    /// The ids of the networks.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn networks(&self) -> Result<Vec<u32>, Error> {
+        self.state().tables.networks.keys().collect::<Result<_, _>>().map_err(failed("read", "NETWORKS"))
+    }
+
+    /// Tells of an endpoint. The same once more changes nothing, and keeps its flows and counters.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNetwork`], [`Error::Full`], [`Error::Map`].
+    pub fn set_endpoint(&self, spec: &EndpointSpec) -> Result<(), Error> {
+        self.state().set_endpoint(spec)
+    }
+
+    /// Forgets an endpoint; its flows end with it.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn remove_endpoint(&self, ip: Ipv4Addr) -> Result<(), Error> {
+        self.state().remove_endpoint(ip)
+    }
+
+    /// The endpoints.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn endpoints(&self) -> Result<Vec<EndpointSpec>, Error> {
+        self.state().endpoints()
+    }
+
+    /// Replaces the host's own addresses: those of every device, the gateways' among them, without the loopback's.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn set_local_addresses(&self, addresses: &[IpAddr]) -> Result<(), Error> {
+        self.state().set_local_addresses(addresses)
+    }
+
+    /// Publishes an interval of ports. The same once more changes nothing, and keeps its flows and counters.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyPublished`], [`Error::InvalidPublish`], [`Error::Full`], [`Error::Map`].
+    pub fn publish(&self, publish: &Publish) -> Result<(), Error> {
+        self.state().publish(publish)
+    }
+
+    /// Withdraws an interval of ports; its flows end with it.
+    ///
+    /// # Errors
+    /// [`Error::NotPublished`], [`Error::Map`].
+    pub fn unpublish(&self, publish: &Publish) -> Result<(), Error> {
+        self.state().unpublish(publish)
+    }
+
+    /// What is published, and what went through it.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn publishes(&self) -> Result<Vec<PublishStatus>, Error> {
+        self.state().publish_statuses()
+    }
+
+    /// An endpoint's traffic as its container sees it; zeroes for an unknown one.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn endpoint_counters(&self, host_ifindex: u32) -> Result<EndpointCounters, Error> {
+        self.state().endpoint_counters(host_ifindex)
+    }
+
+    /// How many packets were refused, by reason.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn drops(&self) -> Result<Vec<(DropReason, u64)>, Error> {
+        let state = self.state();
+        let total =
+            |reason: &DropReason| Ok((*reason, tables::sum(&state.tables.drops, "DROPS", *reason as u32)?));
+        DropReason::ALL.iter().map(total).collect()
+    }
+
+    /// How many entries the table of flows can hold; a translated flow takes two.
+    pub fn conntrack_capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// How many entries the table of flows held at the last call of [`Self::expire_flows`].
+    pub fn conntrack_len(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Deletes the flows that are over; to be called every ten seconds. Returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Flows`].
+    pub fn expire_flows(&self) -> Result<u64, Error> {
+        // Above three quarters, idle flows make room for new ones.
+        let is_pressed = self.conntrack_len() > u64::from(self.capacity) / 4 * 3;
+        let timeouts = if is_pressed { Timeouts::PRESSED } else { Timeouts::NORMAL };
+        let expire = self
+            .programs
+            .get(programs::EXPIRE_FLOWS)
+            .ok_or_else(|| Error::Missing { what: format!("program {}", programs::EXPIRE_FLOWS) })?;
+        let now = monotonic_now()?;
+        let pass = self.state().expire_flows(self.flows.as_fd(), expire.as_fd(), now, &timeouts)?;
+        self.entries.store(pass.entries - pass.expired.min(pass.entries), Ordering::Relaxed);
+        Ok(pass.expired)
+    }
+
+    /// Detaches everything and removes every pin of the instance. Must run in the network namespace that the daemon
+    /// serves.
+    ///
+    /// # Errors
+    /// [`Error::Pins`].
+    pub fn destroy(&self) -> Result<(), Error> {
+        // Links go with their pins, filters of the older way do not.
+        let name = |ifindex: u32| nix::net::if_::if_indextoname(ifindex).ok()?.into_string().ok();
+        for ifindex in self.uplinks().unwrap_or_default() {
+            if let Some(ifname) = name(ifindex) {
+                self.detach_uplink(ifindex, &ifname)?;
+            }
+        }
+        for ifindex in self.state().gateways().unwrap_or_default() {
+            if let Some(ifname) = name(ifindex) {
+                self.detach_gateway(ifindex, &ifname)?;
+            }
+        }
+        for endpoint in self.endpoints().unwrap_or_default() {
+            if let Some(ifname) = name(endpoint.host_ifindex) {
+                self.detach_container(endpoint.host_ifindex, &ifname)?;
+            }
+        }
+        self.pins.remove_all()
+    }
+}
+
+fn monotonic_now() -> Result<u64, Error> {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .map_err(|errno| Error::Flows { operation: "read the clock for", source: errno.into() })?;
+    Ok(time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs())
+}
+
+/// The programs' log is a help, not a need: without it the datapath works.
+fn start_log(programs_folder: &std::path::Path) -> Option<KernelLog> {
+    let program = aya::programs::SchedClassifier::from_pin(programs_folder.join(programs::UPLINK_INGRESS));
+    let id = program.and_then(|program| program.info()).map(|info| info.id());
+    let started = id.map_err(std::io::Error::other).and_then(KernelLog::start);
+    started.inspect_err(|error| tracing::warn!(%error, "the BPF programs' log cannot be read")).ok()
+}

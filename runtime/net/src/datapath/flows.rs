@@ -1,0 +1,133 @@
+//! Collecting flows that are over.
+//!
+//! The daemon reads the table in batches, judges each tracking entry by its `last_seen`, and hands the candidates to
+//! a program that deletes both halves of a flow only if `last_seen` is still what it was judged by.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    mem::{offset_of, size_of},
+    os::fd::{AsFd as _, BorrowedFd},
+};
+
+use beeline_abi::{Address, Expired, Flow, FlowKind, MAX_EXPIRED_PER_RUN, NO_PUBLISH, Timeouts, Tuple};
+
+use super::{Error, state::State, syscall, tables::failed};
+
+/// What precedes the candidates in the packet that the program is run with: the least a packet program takes.
+const HEADER: usize = 14;
+
+/// A stub older than this many nanoseconds, that no tracking entry claims, is left over from a race.
+const ORPHAN_AGE: u64 = 2_000_000_000;
+
+/// What a pass over the table found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pass {
+    /// Entries in the table before the pass.
+    pub(super) entries: u64,
+    /// Candidates handed over for deletion.
+    pub(super) expired: u64,
+}
+
+/// What a flow must agree with to be alive.
+struct Generations {
+    endpoints: HashMap<Address, u32>,
+    publishes: HashMap<u32, u32>,
+}
+
+impl Generations {
+    fn includes(&self, tuple: &Tuple, flow: &Flow) -> bool {
+        self.endpoints.get(&tuple.local) == Some(&flow.endpoint_generation)
+            && (flow.publish == NO_PUBLISH
+                || self.publishes.get(&flow.publish) == Some(&flow.publish_generation))
+    }
+}
+
+impl State {
+    /// One pass over the flows. `expire` is the program that deletes; `now` is in monotonic nanoseconds.
+    pub(super) fn expire_flows(
+        &self,
+        flows: BorrowedFd<'_>,
+        expire: BorrowedFd<'_>,
+        now: u64,
+        timeouts: &Timeouts,
+    ) -> Result<Pass, Error> {
+        let generations = self.generations()?;
+        let (mut stubs, mut tracked) = (0u64, 0u64);
+        let mut candidates = Vec::new();
+        let read = |source| Error::Flows { operation: "read", source };
+        syscall::for_each_in_batches::<Tuple, Flow>(flows, |tuple, flow| {
+            if flow.kind == FlowKind::Stub as u8 {
+                stubs += 1;
+                return;
+            }
+            tracked += 1;
+            let silence = now.saturating_sub(flow.last_seen);
+            if silence > flow.lifetime(timeouts) || !generations.includes(tuple, flow) {
+                candidates.push(Expired { tuple: *tuple, last_seen: flow.last_seen });
+            }
+        })
+        .map_err(read)?;
+        // Each flow is one stub and one tracking entry: as long as the numbers agree there is no orphan.
+        if stubs > tracked {
+            orphans(flows, now, &mut candidates).map_err(read)?;
+        }
+        for chunk in candidates.chunks(MAX_EXPIRED_PER_RUN as usize) {
+            run(expire, chunk).map_err(|source| Error::Flows { operation: "expire", source })?;
+        }
+        Ok(Pass { entries: stubs + tracked, expired: candidates.len() as u64 })
+    }
+
+    fn generations(&self) -> Result<Generations, Error> {
+        let mut endpoints = HashMap::new();
+        for pair in &self.tables.endpoints {
+            let (address, endpoint) = pair.map_err(failed("read", "ENDPOINTS"))?;
+            endpoints.insert(address, endpoint.generation);
+        }
+        let publishes = self.publishes.iter().map(|(slot, entry)| (*slot, entry.generation)).collect();
+        Ok(Generations { endpoints, publishes })
+    }
+}
+
+/// Adds the stubs that no tracking entry claims.
+fn orphans(flows: BorrowedFd<'_>, now: u64, candidates: &mut Vec<Expired>) -> io::Result<()> {
+    let mut claimed = HashSet::new();
+    let mut stubs = Vec::new();
+    syscall::for_each_in_batches::<Tuple, Flow>(flows, |tuple, flow| {
+        if flow.kind != FlowKind::Stub as u8 {
+            claimed.insert(flow.counterpart);
+        } else if now.saturating_sub(flow.last_seen) > ORPHAN_AGE {
+            stubs.push(Expired { tuple: *tuple, last_seen: flow.last_seen });
+        }
+    })?;
+    candidates.extend(stubs.into_iter().filter(|stub| !claimed.contains(&stub.tuple)));
+    Ok(())
+}
+
+/// Runs the program on some candidates.
+fn run(expire: BorrowedFd<'_>, candidates: &[Expired]) -> io::Result<()> {
+    let mut packet = vec![0u8; HEADER];
+    for candidate in candidates {
+        packet.extend_from_slice(&bytes(candidate));
+    }
+    syscall::run_program(expire.as_fd(), &packet, &mut Vec::new()).map(drop)
+}
+
+/// A candidate as it lies in the memory of both sides.
+fn bytes(candidate: &Expired) -> [u8; size_of::<Expired>()] {
+    let mut bytes = [0u8; size_of::<Expired>()];
+    let tuple = &candidate.tuple;
+    let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
+    for (at, address) in [(offset_of!(Tuple, local), tuple.local), (offset_of!(Tuple, remote), tuple.remote)]
+    {
+        for (index, word) in address.words.iter().enumerate() {
+            put(at + 4 * index, &word.to_ne_bytes());
+        }
+    }
+    put(offset_of!(Tuple, local_port), &tuple.local_port.to_ne_bytes());
+    put(offset_of!(Tuple, remote_port), &tuple.remote_port.to_ne_bytes());
+    put(offset_of!(Tuple, protocol), &[tuple.protocol, tuple.side]);
+    put(offset_of!(Tuple, zone), &tuple.zone.to_ne_bytes());
+    put(offset_of!(Expired, last_seen), &candidate.last_seen.to_ne_bytes());
+    bytes
+}

@@ -1,0 +1,153 @@
+//! Loading the programs, or taking over those that are pinned.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    EbpfLoader, VerifierLogLevel,
+    programs::{Program, ProgramError},
+};
+
+use super::{DatapathConfig, Error, pins::Pins, programs, syscall, tables};
+
+/// The object, aligned as the parser wants it, and its digest.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BEELINE_BPF_OBJECT"));
+const DIGEST: &str = env!("BEELINE_BPF_DIGEST");
+
+/// The loaded programs by name.
+pub(super) type Programs = HashMap<&'static str, OwnedFd>;
+
+/// The number of lines of a verifier's log that an error carries: the end says what is wrong.
+const LOG_LINES: usize = 40;
+
+/// Takes over the pinned programs of this object, or loads them on the pinned maps; then every pinned link leads to
+/// them, without a gap. Returns the programs and the folder of their pins.
+pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<(Programs, PathBuf), Error> {
+    let cookie = syscall::netns_cookie().map_err(|source| Error::Unsupported {
+        missing: format!("SO_NETNS_COOKIE (Linux 5.14): {source}"),
+    })?;
+    let level = config.log_level as u8;
+    let folder = pins.programs(DIGEST, cookie, level);
+    let programs = match adopt(&folder) {
+        Some(programs) => {
+            tracing::debug!(digest = DIGEST, "took over the BPF programs of an earlier daemon");
+            programs
+        }
+        None => load(config, pins, &folder, cookie)?,
+    };
+    update_links(pins, &programs)?;
+    pins.remove_other_programs(&folder)?;
+    Ok((programs, folder))
+}
+
+/// Opens the pinned programs, if all are there.
+fn adopt(folder: &Path) -> Option<Programs> {
+    let mut adopted = Programs::new();
+    for name in programs::all() {
+        adopted.insert(name, syscall::open_pinned(&folder.join(name)).ok()?);
+    }
+    Some(adopted)
+}
+
+fn load(config: &DatapathConfig, pins: &Pins, folder: &Path, cookie: u64) -> Result<Programs, Error> {
+    probe()?;
+    let level = config.log_level as u8;
+    let map_paths = tables::PINNED.map(|name| (name, pins.map(name)));
+    let mut loader = EbpfLoader::new();
+    loader
+        .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
+        .override_global("AYA_LOG_LEVEL", &level, true)
+        .override_global("NETNS_COOKIE", &cookie, true)
+        .map_max_entries("FLOWS", config.conntrack_entries.max(1024));
+    for (name, path) in &map_paths {
+        loader.map_pin_path(name, path.as_path());
+    }
+    let mut object = loader.load(OBJECT).map_err(|error| Error::Load(Box::new(error)))?;
+
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(|source| Error::Pins {
+            operation: "remove",
+            path: folder.into(),
+            source,
+        })?;
+    }
+    fs::create_dir_all(folder).map_err(|source| Error::Pins {
+        operation: "create",
+        path: folder.into(),
+        source,
+    })?;
+    let mut loaded = Programs::new();
+    for name in programs::all() {
+        let program =
+            object.program_mut(name).ok_or_else(|| Error::Missing { what: format!("program {name}") })?;
+        load_program(program).map_err(|source| load_failed(name, source))?;
+        let fd = program
+            .fd()
+            .and_then(|fd| fd.as_fd().try_clone_to_owned().map_err(ProgramError::IOError))
+            .map_err(|source| Error::Program {
+            operation: "open",
+            name: name.into(),
+            source: Box::new(source),
+        })?;
+        Pins::pin(fd.as_fd(), &folder.join(name))?;
+        loaded.insert(name, fd);
+    }
+    tracing::info!(digest = DIGEST, programs = loaded.len(), "loaded the BPF programs");
+    Ok(loaded)
+}
+
+fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        Program::CgroupSock(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+fn load_failed(name: &str, source: ProgramError) -> Error {
+    let ProgramError::LoadError { io_error, verifier_log } = &source else {
+        return Error::Program { operation: "load", name: name.into(), source: Box::new(source) };
+    };
+    if io_error.kind() == io::ErrorKind::PermissionDenied && verifier_log.to_string().trim().is_empty() {
+        return Error::Unsupported {
+            missing: "the right to load BPF programs: run as root, with CAP_BPF and CAP_NET_ADMIN".into(),
+        };
+    }
+    let text = verifier_log.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    let log = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+    Error::Verifier { name: name.into(), log, source: Box::new(source) }
+}
+
+/// Says what is missing before the verifier does in its own words.
+fn probe() -> Result<(), Error> {
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        let missing = "BTF type information (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF".into();
+        return Err(Error::Unsupported { missing });
+    }
+    Ok(())
+}
+
+/// Puts these programs behind every pinned link.
+fn update_links(pins: &Pins, programs: &Programs) -> Result<(), Error> {
+    for (name, path) in pins.existing_links()? {
+        let Some(program) = programs.get(name.as_str()) else {
+            Pins::remove(&path)?;
+            continue;
+        };
+        let updated =
+            syscall::open_pinned(&path).and_then(|link| syscall::update_link(link.as_fd(), program.as_fd()));
+        match updated {
+            Ok(()) => {}
+            // The device or cgroup is gone and the link with it.
+            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Pins::remove(&path)?,
+            Err(source) => return Err(Error::Pins { operation: "update the link", path, source }),
+        }
+    }
+    Ok(())
+}

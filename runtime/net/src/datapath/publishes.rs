@@ -1,0 +1,128 @@
+//! Published ports in their maps.
+//!
+//! The order of writes keeps every lookup sound: the entry is written before a prefix leads to it, and marked unused
+//! before its prefixes go. Prefixes of two publishes never coincide, as overlapping publishes are refused.
+
+use std::net::IpAddr;
+
+use aya::maps::{MapError, lpm_trie::Key};
+use beeline_abi::{Address, MAX_PUBLISHES, PortKey, PortPrefixes, Publish as Entry};
+
+use super::{
+    Error, Protocol, Publish, PublishStatus,
+    state::State,
+    tables::{self, failed},
+};
+
+impl State {
+    /// Publishes an interval; one that is published already, the same in all, is left alone.
+    pub(super) fn publish(&mut self, publish: &Publish) -> Result<(), Error> {
+        check(publish)?;
+        for taken in self.publishes.values().filter_map(from_entry) {
+            if taken == *publish {
+                return Ok(());
+            }
+            if taken.overlaps(publish) {
+                return Err(Error::AlreadyPublished { wanted: *publish, taken });
+            }
+        }
+        let slot = (0..MAX_PUBLISHES)
+            .find(|slot| !self.publishes.contains_key(slot))
+            .ok_or(Error::Full { what: "published port", capacity: MAX_PUBLISHES })?;
+        let entry = to_entry(publish, self.next_generation());
+        tables::clear(&mut self.tables.publish_counters, "PUBLISH_COUNTERS", slot)?;
+        self.tables.publishes.set(slot, entry, 0).map_err(failed("write", "PUBLISHES"))?;
+        self.publishes.insert(slot, entry);
+        for key in keys(&entry) {
+            if let Err(error) = self.tables.ports.insert(&key, slot, 0) {
+                let error = match error {
+                    MapError::SyscallError(inner) if inner.io_error.raw_os_error() == Some(libc::ENOSPC) => {
+                        Error::Full { what: "published port range", capacity: MAX_PUBLISHES * 4 }
+                    }
+                    error => failed("write", "PORTS")(error),
+                };
+                self.withdraw(slot, &entry)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn unpublish(&mut self, publish: &Publish) -> Result<(), Error> {
+        let found = self.publishes.iter().find(|(_, entry)| from_entry(entry).as_ref() == Some(publish));
+        let Some((&slot, &entry)) = found else { return Err(Error::NotPublished { publish: *publish }) };
+        self.withdraw(slot, &entry)
+    }
+
+    fn withdraw(&mut self, slot: u32, entry: &Entry) -> Result<(), Error> {
+        let unused = Entry { used: 0, generation: self.next_generation(), ..*entry };
+        self.tables.publishes.set(slot, unused, 0).map_err(failed("write", "PUBLISHES"))?;
+        for key in keys(entry) {
+            match self.tables.ports.remove(&key) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
+                }
+                Err(error) => return Err(failed("remove from", "PORTS")(error)),
+            }
+        }
+        self.publishes.remove(&slot);
+        Ok(())
+    }
+
+    pub(super) fn publish_statuses(&self) -> Result<Vec<PublishStatus>, Error> {
+        let mut statuses = Vec::with_capacity(self.publishes.len());
+        for (slot, entry) in &self.publishes {
+            let Some(publish) = from_entry(entry) else { continue };
+            let counters = tables::sum(&self.tables.publish_counters, "PUBLISH_COUNTERS", *slot)?;
+            statuses.push(PublishStatus { publish, counters });
+        }
+        Ok(statuses)
+    }
+}
+
+fn check(publish: &Publish) -> Result<(), Error> {
+    let reason = if publish.host_first == 0 || publish.container_first == 0 {
+        "port 0 cannot be published"
+    } else if publish.host_last < publish.host_first {
+        "the interval ends before it begins"
+    } else if publish.container_first.checked_add(publish.host_last - publish.host_first).is_none() {
+        "the container's ports would pass 65535"
+    } else if matches!(publish.host_ip, IpAddr::V6(_)) {
+        "IPv6 is not published yet"
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidPublish { publish: *publish, reason })
+}
+
+fn to_entry(publish: &Publish, generation: u32) -> Entry {
+    Entry {
+        host: publish.host_ip.into(),
+        container: publish.container_ip.into(),
+        host_first: publish.host_first,
+        host_last: publish.host_last,
+        container_first: publish.container_first,
+        protocol: publish.protocol.number(),
+        used: 1,
+        generation,
+        flags: 0,
+    }
+}
+
+fn from_entry(entry: &Entry) -> Option<Publish> {
+    let IpAddr::V4(container_ip) = entry.container.into() else { return None };
+    Some(Publish {
+        protocol: Protocol::from_number(entry.protocol)?,
+        host_ip: entry.host.into(),
+        host_first: entry.host_first,
+        host_last: entry.host_last,
+        container_ip,
+        container_first: entry.container_first,
+    })
+}
+
+fn keys(entry: &Entry) -> impl Iterator<Item = Key<PortKey>> {
+    let (host, protocol): (Address, u8) = (entry.host, entry.protocol);
+    PortPrefixes::new(entry.host_first, entry.host_last)
+        .map(move |(first, bits)| Key::new(bits, PortKey::new(host, protocol, first)))
+}

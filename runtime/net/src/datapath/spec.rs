@@ -1,0 +1,175 @@
+//! What the rest of the crate tells the datapath, and what it answers.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+
+pub use beeline_abi::{DropReason, EndpointCounters, PublishCounters};
+
+/// How an instance's datapath is set up.
+#[derive(Clone, Debug)]
+pub struct DatapathConfig {
+    /// The instance's id: names its folder of pins.
+    pub instance: String,
+    /// Where a BPF file system is, or is to be mounted: usually `/sys/fs/bpf`.
+    pub bpffs: PathBuf,
+    /// The root of the cgroup2 hierarchy: the programs at the sockets attach there.
+    pub cgroup2: PathBuf,
+    /// The size of the table of flows; a translated flow takes two entries. Kept by an existing table.
+    pub conntrack_entries: u32,
+    /// How much the programs tell.
+    pub log_level: LogLevel,
+}
+
+/// How much the programs tell; decided when they are loaded, and free of cost below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing.
+    #[default]
+    Off = 0,
+    /// What should not happen.
+    Warn = 2,
+    /// Each new flow and each refused packet.
+    Debug = 4,
+}
+
+/// A device towards the outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkSpec {
+    /// The device.
+    pub ifindex: u32,
+    /// Its addresses; the first of a family is what masqueraded packets carry.
+    pub addresses: Vec<IpAddr>,
+    /// Bytes of the largest IP packet.
+    pub mtu: u32,
+    /// Whether it carries bare IP packets, without an Ethernet header (tun, WireGuard).
+    pub layer3: bool,
+}
+
+/// A network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// Its id within the instance.
+    pub id: u32,
+    /// The device that holds the gateway's address.
+    pub gateway_ifindex: u32,
+    /// That device's hardware address.
+    pub gateway_mac: [u8; 6],
+    /// The IPv4 addresses.
+    pub subnet: Ipv4Net,
+    /// The gateway's IPv4 address.
+    pub gateway: Ipv4Addr,
+    /// The IPv6 addresses and the gateway's.
+    pub ipv6: Option<(Ipv6Net, Ipv6Addr)>,
+    /// Bytes of the largest IP packet.
+    pub mtu: u32,
+    /// Whether members may talk to each other.
+    pub icc: bool,
+    /// Whether the network has no way outside.
+    pub internal: bool,
+    /// Whether packets to the outside carry the uplink's address.
+    pub masquerade: bool,
+    /// Whether the members' addresses are reachable from outside.
+    pub routed: bool,
+}
+
+/// A container's end in a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// The host's end of its veth pair.
+    pub host_ifindex: u32,
+    /// The network's id.
+    pub network: u32,
+}
+
+/// A transport protocol that ports can be published for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// The IP protocol number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => beeline_abi::ip::TCP,
+            Self::Udp => beeline_abi::ip::UDP,
+        }
+    }
+
+    /// The protocol of an IP protocol number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            beeline_abi::ip::TCP => Some(Self::Tcp),
+            beeline_abi::ip::UDP => Some(Self::Udp),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// A published port or interval of ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Publish {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's address; unspecified (`0.0.0.0`) for all of them, the loopback included.
+    pub host_ip: IpAddr,
+    /// The first port of the host.
+    pub host_first: u16,
+    /// The last port of the host, inclusive.
+    pub host_last: u16,
+    /// The container's address.
+    pub container_ip: Ipv4Addr,
+    /// The container's port behind the first one; the others follow.
+    pub container_first: u16,
+}
+
+impl Publish {
+    /// Whether both would claim a port of the same address.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.protocol == other.protocol
+            && self.host_first <= other.host_last
+            && other.host_first <= self.host_last
+            && (self.host_ip == other.host_ip
+                || self.host_ip.is_unspecified()
+                || other.host_ip.is_unspecified())
+    }
+}
+
+impl std::fmt::Display for Publish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host_ip, self.host_first)?;
+        if self.host_last != self.host_first {
+            write!(f, "-{}", self.host_last)?;
+        }
+        write!(f, "/{}", self.protocol)
+    }
+}
+
+/// A protocol and both ends of a publish's life, for `publishes()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishStatus {
+    /// What is published.
+    pub publish: Publish,
+    /// What went through it.
+    pub counters: PublishCounters,
+}

@@ -1,0 +1,154 @@
+//! The maps as a typed API.
+
+use std::os::fd::OwnedFd;
+
+use aya::{
+    Pod,
+    maps::{Array, HashMap, LpmTrie, MapData, MapError, MapInfo, PerCpuArray},
+};
+use beeline_abi::{
+    Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Network, PortKey, Publish,
+    PublishCounters, Tuple, Uplink,
+};
+
+use super::{Error, pins::Pins, syscall};
+
+/// Every map that is pinned, by its name in the object.
+pub(super) const PINNED: [&str; 13] = [
+    "FLOWS",
+    "ENDPOINTS",
+    "DEVICES",
+    "ADDRESSES",
+    "UPLINKS",
+    "NETWORKS",
+    "PORTS",
+    "PUBLISHES",
+    "PUBLISH_COUNTERS",
+    "ENDPOINT_COUNTERS",
+    "DROPS",
+    "FRAGMENTS",
+    "SOCKETS",
+];
+
+/// The maps the daemon reads and writes.
+pub(super) struct Tables {
+    pub(super) endpoints: HashMap<MapData, Address, Endpoint>,
+    pub(super) devices: HashMap<MapData, u32, Device>,
+    pub(super) addresses: HashMap<MapData, Address, LocalAddress>,
+    pub(super) uplinks: HashMap<MapData, u32, Uplink>,
+    pub(super) networks: HashMap<MapData, u32, Network>,
+    pub(super) ports: LpmTrie<MapData, PortKey, u32>,
+    pub(super) publishes: Array<MapData, Publish>,
+    pub(super) publish_counters: PerCpuArray<MapData, PublishCounters>,
+    pub(super) endpoint_counters: PerCpuArray<MapData, EndpointCounters>,
+    pub(super) drops: PerCpuArray<MapData, u64>,
+}
+
+/// Reports a failure with the map it is about.
+pub(super) fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapError) -> Error {
+    move |source| Error::Map { operation, map, source: Box::new(source) }
+}
+
+/// Opens a pinned map. aya compares the sizes of keys and values with those of the kernel's map.
+fn open<T>(
+    pins: &Pins,
+    name: &'static str,
+    typed: impl Fn(MapData) -> Result<T, MapError>,
+) -> Result<T, Error> {
+    MapData::from_pin(pins.map(name)).and_then(typed).map_err(failed("open", name))
+}
+
+fn hash<K: Pod, V: Pod>(pins: &Pins, name: &'static str) -> Result<HashMap<MapData, K, V>, Error> {
+    open(pins, name, |data| HashMap::try_from(aya::maps::Map::HashMap(data)))
+}
+
+fn per_cpu<V: Pod>(pins: &Pins, name: &'static str) -> Result<PerCpuArray<MapData, V>, Error> {
+    open(pins, name, |data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
+}
+
+impl Tables {
+    /// Opens the pinned maps.
+    pub(super) fn open(pins: &Pins) -> Result<Self, Error> {
+        Ok(Self {
+            endpoints: hash(pins, "ENDPOINTS")?,
+            devices: hash(pins, "DEVICES")?,
+            addresses: hash(pins, "ADDRESSES")?,
+            uplinks: hash(pins, "UPLINKS")?,
+            networks: hash(pins, "NETWORKS")?,
+            ports: open(pins, "PORTS", |data| LpmTrie::try_from(aya::maps::Map::LpmTrie(data)))?,
+            publishes: open(pins, "PUBLISHES", |data| Array::try_from(aya::maps::Map::Array(data)))?,
+            publish_counters: per_cpu(pins, "PUBLISH_COUNTERS")?,
+            endpoint_counters: per_cpu(pins, "ENDPOINT_COUNTERS")?,
+            drops: per_cpu(pins, "DROPS")?,
+        })
+    }
+}
+
+/// Adds up a per-CPU slot.
+pub(super) fn sum<V: Pod + Default + std::ops::AddAssign>(
+    map: &PerCpuArray<MapData, V>,
+    name: &'static str,
+    slot: u32,
+) -> Result<V, Error> {
+    let values = map.get(&slot, 0).map_err(failed("read", name))?;
+    let mut total = V::default();
+    for value in values.iter() {
+        total += *value;
+    }
+    Ok(total)
+}
+
+/// Zeroes a per-CPU slot for its next owner.
+pub(super) fn clear<V: Pod + Default>(
+    map: &mut PerCpuArray<MapData, V>,
+    name: &'static str,
+    slot: u32,
+) -> Result<(), Error> {
+    let cpus = map.get(&slot, 0).map_err(failed("read", name))?.len();
+    let zeroes = vec![V::default(); cpus]
+        .try_into()
+        .map_err(|error| failed("clear", name)(MapError::IoError(error)))?;
+    map.set(slot, zeroes, 0).map_err(failed("clear", name))
+}
+
+/// Removes a key; one that is not there is fine.
+pub(super) fn remove<K: Pod, V: Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    name: &'static str,
+    key: &K,
+) -> Result<(), Error> {
+    match map.remove(key) {
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        Err(error) => Err(failed("remove from", name)(error)),
+    }
+}
+
+/// Reads a key, if it is there.
+pub(super) fn get<K: Pod, V: Pod>(
+    map: &HashMap<MapData, K, V>,
+    name: &'static str,
+    key: &K,
+) -> Result<Option<V>, Error> {
+    match map.get(key, 0) {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(failed("read", name)(error)),
+    }
+}
+
+/// Opens the table of flows, which is read in batches, and tells how many entries it holds at most.
+pub(super) fn open_flows(pins: &Pins) -> Result<(OwnedFd, u32), Error> {
+    let path = pins.map("FLOWS");
+    let info = MapInfo::from_pin(&path).map_err(failed("open", "FLOWS"))?;
+    if (info.key_size() as usize, info.value_size() as usize) != (size_of::<Tuple>(), size_of::<Flow>()) {
+        return Err(Error::Missing { what: "table of flows of this layout".into() });
+    }
+    Ok((open_raw(pins, "FLOWS")?, info.max_entries()))
+}
+
+/// Opens a pinned map to be read in batches.
+pub(super) fn open_raw(pins: &Pins, name: &str) -> Result<OwnedFd, Error> {
+    let path = pins.map(name);
+    syscall::open_pinned(&path).map_err(|source| Error::Pins { operation: "open", path, source })
+}

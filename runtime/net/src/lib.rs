@@ -1,0 +1,27 @@
+//! Networks, endpoints and published ports: netlink, IPAM and the eBPF datapath.
+//!
+//! [`Net`] is the face towards the engine. Below it, [`datapath`] speaks to the programs and maps in the kernel, `netlink`
+//! to its devices; [`Ipam`] and [`choose_subnet`] are pure. All that forwards packets lives in the kernel: a daemon may
+//! end and another take over while traffic flows.
+
+pub mod datapath;
+
+mod error;
+mod host;
+mod ipam;
+mod net;
+mod netlink;
+mod netns;
+mod reserve;
+mod spec;
+mod subnet;
+
+pub use datapath::{
+    DropReason, EndpointCounters, LogLevel, Protocol, Publish, PublishCounters, PublishStatus,
+};
+pub use error::{Error, ErrorKind};
+pub use ipam::Ipam;
+pub use net::{FlowTable, Keep, Net};
+pub use netns::Netns;
+pub use spec::{Endpoint, EndpointSpec, NetConfig, NetworkSpec, cgroup2_mount, default_device};
+pub use subnet::{Pool, choose_subnet, default_gateway, default_pools, mac_of};

@@ -1,0 +1,283 @@
+//! The face of the crate: one instance's networks, endpoints and published ports.
+//!
+//! Methods that change devices run on threads of their own, as the kernel may hold them for milliseconds; attaching
+//! containers side by side shares no lock of ours.
+
+mod attach;
+mod detach;
+mod monitor;
+mod network;
+mod publish;
+mod reconcile;
+mod uplinks;
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    os::fd::BorrowedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use ipnet::Ipv4Net;
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio_util::task::TaskTracker;
+
+pub use reconcile::Keep;
+
+use self::{network::Network, publish::Table, uplinks::Uplinks};
+use crate::{
+    DropReason, Endpoint, EndpointCounters, EndpointSpec, Error, NetConfig, Netns, NetworkSpec, Publish,
+    PublishStatus,
+    datapath::{Datapath, DatapathConfig},
+    default_pools,
+    host::HostNetwork,
+};
+
+/// How full the table of flows is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowTable {
+    /// Entries at the last pass of the collector, at most ten seconds ago; a translated flow has two.
+    pub entries: u64,
+    /// The most entries.
+    pub capacity: u32,
+}
+
+/// One instance's networks, endpoints and published ports. Clones are handles of the same.
+#[derive(Clone, Debug)]
+pub struct Net {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    instance: String,
+    datapath: Datapath,
+    networks: RwLock<BTreeMap<u32, Network>>,
+    published: Mutex<Table>,
+    uplinks: Mutex<Uplinks>,
+    removals: TaskTracker,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+/// A panic of another holder left nothing half-done that the next call would not say again.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs what may block beside the asynchronous runtime.
+async fn blocking<T: Send + 'static>(
+    task: &'static str,
+    function: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    spawn_blocking(function).await.unwrap_or(Err(Error::Task { task }))
+}
+
+impl Net {
+    /// Loads or adopts the datapath of the instance, attaches it to the uplinks of this network namespace, follows their
+    /// coming and going, and collects flows that are over.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`] when the kernel cannot carry the programs, [`Error::Netlink`].
+    pub async fn open(config: NetConfig) -> Result<Self, Error> {
+        check_instance(&config.instance)?;
+        let inner = blocking("open", move || Inner::open(&config).map(Arc::new)).await?;
+        let net = Self { inner };
+        let tasks = monitor::start(&net.inner);
+        lock(&net.inner.tasks).extend(tasks);
+        Ok(net)
+    }
+
+    /// The instance's id.
+    pub fn instance(&self) -> &str {
+        &self.inner.instance
+    }
+
+    /// Makes a network namespace for a container. It lives while a process or a descriptor holds it.
+    ///
+    /// # Errors
+    /// [`Error::Namespace`] or [`Error::Netlink`].
+    pub async fn create_netns() -> Result<Netns, Error> {
+        blocking("create a network namespace", Netns::create).await
+    }
+
+    /// A subnet for a new network that meets no route of this host.
+    ///
+    /// # Errors
+    /// [`Error::NoFreeSubnet`] or [`Error::Netlink`].
+    pub async fn choose_subnet(&self) -> Result<Ipv4Net, Error> {
+        blocking("choose a subnet", || {
+            let host = HostNetwork::read()?;
+            crate::choose_subnet(&host.route_destinations(), &default_pools())
+        })
+        .await
+    }
+
+    /// Makes a network, or adopts the one whose device is there already. The same once more changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidDevice`], [`Error::InvalidAddress`], [`Error::Netlink`], [`Error::Datapath`].
+    pub async fn create_network(&self, spec: NetworkSpec) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        blocking("create a network", move || inner.create_network(&spec)).await
+    }
+
+    /// Removes a network and its device; one that is not there is fine.
+    ///
+    /// # Errors
+    /// Everything that failed; the other steps were done.
+    pub async fn remove_network(&self, id: u32, device: &str) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        let device = device.to_owned();
+        blocking("remove a network", move || inner.remove_network(id, &device)).await
+    }
+
+    /// Connects a network namespace with a network. On an error nothing is left.
+    ///
+    /// # Errors
+    /// [`Error::UnknownNetwork`], [`Error::InvalidAddress`], [`Error::Netlink`], [`Error::Namespace`], [`Error::Datapath`].
+    pub async fn attach(&self, netns: BorrowedFd<'_>, spec: EndpointSpec) -> Result<Endpoint, Error> {
+        let netns = netns
+            .try_clone_to_owned()
+            .map_err(|source| Error::Namespace { operation: "keep the network namespace open", source })?;
+        attach::attach(&self.inner, netns, spec).await
+    }
+
+    /// Disconnects an endpoint and withdraws its ports: when this returns, no packet reaches it. Its device goes with its
+    /// namespace, or shortly after, see [`Self::settle`].
+    ///
+    /// # Errors
+    /// Everything that failed; the other steps were done.
+    pub async fn detach(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        detach::detach(&self.inner, endpoint.clone()).await
+    }
+
+    /// Publishes ports, all or none; returns them with the ports that were chosen where the host's port was 0. What is
+    /// published already, the same in all, is left alone.
+    ///
+    /// # Errors
+    /// [`Error::PortInUse`], [`Error::PortPublished`], [`Error::AddressUnavailable`], [`Error::InvalidPublish`],
+    /// [`Error::NoFreePort`], [`Error::Datapath`].
+    pub async fn publish(&self, publishes: &[Publish]) -> Result<Vec<Publish>, Error> {
+        let inner = Arc::clone(&self.inner);
+        let publishes = publishes.to_vec();
+        blocking("publish", move || inner.publish(&publishes)).await
+    }
+
+    /// Withdraws ports; what is not published is fine.
+    ///
+    /// # Errors
+    /// Everything that failed; the other ports were withdrawn.
+    pub async fn unpublish(&self, publishes: &[Publish]) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        let publishes = publishes.to_vec();
+        blocking("unpublish", move || inner.unpublish(&publishes)).await
+    }
+
+    /// What is published, and what went through it.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn publishes(&self) -> Result<Vec<PublishStatus>, Error> {
+        Ok(self.inner.datapath.publishes()?)
+    }
+
+    /// What is published for a container's address, without counters.
+    pub fn published_for(&self, container_ip: Ipv4Addr) -> Vec<Publish> {
+        lock(&self.inner.published).of(container_ip)
+    }
+
+    /// An endpoint's traffic as its container sees it; zeroes once it is detached.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn counters(&self, endpoint: &Endpoint) -> Result<EndpointCounters, Error> {
+        Ok(self.inner.datapath.endpoint_counters(endpoint.host_ifindex)?)
+    }
+
+    /// How many packets were refused, by reason.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn drops(&self) -> Result<Vec<(DropReason, u64)>, Error> {
+        Ok(self.inner.datapath.drops()?)
+    }
+
+    /// How full the table of flows is.
+    pub fn flow_table(&self) -> FlowTable {
+        FlowTable {
+            entries: self.inner.datapath.conntrack_len(),
+            capacity: self.inner.datapath.conntrack_capacity(),
+        }
+    }
+
+    /// After a restart: makes everything of the instance as it is to be, and removes the rest. Flows of what is kept are
+    /// not disturbed. Returns the endpoints whose devices are gone.
+    ///
+    /// # Errors
+    /// Everything that failed; the other steps were done.
+    pub async fn reconcile(&self, keep: Keep) -> Result<Vec<Endpoint>, Error> {
+        let inner = Arc::clone(&self.inner);
+        blocking("reconcile", move || inner.reconcile(&keep)).await
+    }
+
+    /// Waits until the devices of detached endpoints are gone.
+    pub async fn settle(&self) {
+        self.inner.removals.close();
+        self.inner.removals.wait().await;
+        self.inner.removals.reopen();
+    }
+
+    /// Removes everything of the instance: devices, links, maps. Other handles of this value are of no use after it.
+    ///
+    /// # Errors
+    /// Everything that failed; the other steps were done.
+    pub async fn destroy(&self) -> Result<(), Error> {
+        self.inner.stop_tasks();
+        self.settle().await;
+        let inner = Arc::clone(&self.inner);
+        blocking("destroy", move || inner.destroy()).await
+    }
+}
+
+impl Inner {
+    fn open(config: &NetConfig) -> Result<Self, Error> {
+        let datapath = Datapath::open(&DatapathConfig {
+            instance: config.instance.clone(),
+            bpffs: config.bpffs.clone(),
+            cgroup2: config.cgroup2.clone(),
+            conntrack_entries: config.conntrack_entries,
+            log_level: config.log_level,
+        })?;
+        let published = Table::new(datapath.publishes()?.into_iter().map(|status| status.publish));
+        let inner = Self {
+            instance: config.instance.clone(),
+            datapath,
+            networks: RwLock::default(),
+            published: Mutex::new(published),
+            uplinks: Mutex::default(),
+            removals: TaskTracker::new(),
+            tasks: Mutex::default(),
+        };
+        inner.forget_stale_uplinks()?;
+        inner.refresh_uplinks()?;
+        Ok(inner)
+    }
+
+    fn stop_tasks(&self) {
+        for task in lock(&self.tasks).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop_tasks();
+    }
+}
+
+fn check_instance(instance: &str) -> Result<(), Error> {
+    let is_valid = (1..=6).contains(&instance.len())
+        && instance.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if is_valid { Ok(()) } else { Err(Error::InvalidInstance { instance: instance.to_owned() }) }
+}

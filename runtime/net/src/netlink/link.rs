@@ -1,0 +1,114 @@
+//! Devices: making, changing and removing them.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use rtnetlink::{
+    LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    packet_route::{
+        RouteNetlinkMessage,
+        link::{
+            AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoVeth,
+            LinkAttribute, LinkMessage,
+        },
+    },
+};
+
+use super::{Existing, HostLink, Netlink, failed, is_gone};
+use crate::Error;
+
+/// A veth pair whose other end is made inside a network namespace.
+#[derive(Debug)]
+pub(crate) struct VethPair<'a> {
+    /// The host's end.
+    pub(crate) host: &'a str,
+    /// The container's end.
+    pub(crate) inside: &'a str,
+    /// The container's network namespace.
+    pub(crate) netns: BorrowedFd<'a>,
+    /// The container's hardware address.
+    pub(crate) mac: [u8; 6],
+    /// Bytes of the largest IP packet.
+    pub(crate) mtu: u32,
+}
+
+impl Netlink {
+    /// Makes a pair, the container's end in its namespace, the host's end here, both down: the kernel refuses to bring up
+    /// an end before it has its peer. Tells whether it was made: with `false`, the host's name is taken.
+    pub(crate) fn add_veth(&self, pair: &VethPair<'_>) -> Result<bool, Error> {
+        // One queue is enough for a device without one; by default the kernel makes one per processor, with its files.
+        let queues = |builder: LinkMessageBuilder<LinkUnspec>| {
+            builder
+                .append_extra_attribute(LinkAttribute::NumTxQueues(1))
+                .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+        };
+        let peer = queues(LinkUnspec::new_with_name(pair.inside))
+            .address(pair.mac.to_vec())
+            .mtu(pair.mtu)
+            .setns_by_fd(pair.netns.as_raw_fd())
+            .build();
+        let message = LinkMessageBuilder::<LinkVeth>::new(pair.host, pair.inside)
+            .mtu(pair.mtu)
+            .append_extra_attribute(LinkAttribute::NumTxQueues(1))
+            .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .build();
+        match self.change(RouteNetlinkMessage::NewLink(message), Existing::Refuse.flags()) {
+            Ok(()) => Ok(true),
+            // The name inside may be the one that is taken: the caller must see.
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && self.link(pair.host)?.is_some() => {
+                Ok(false)
+            }
+            Err(source) => {
+                Err(failed("create the veth pair", format!("{} - {}", pair.host, pair.inside))(source))
+            }
+        }
+    }
+
+    /// Makes a bridge device that is up.
+    pub(crate) fn add_bridge(&self, name: &str, mac: [u8; 6], mtu: u32) -> Result<(), Error> {
+        let message = LinkBridge::new(name).address(mac.to_vec()).mtu(mtu).build();
+        self.change(RouteNetlinkMessage::NewLink(message), Existing::Refuse.flags())
+            .map_err(failed("create the bridge device", name))
+    }
+
+    /// Brings a device of ours up; it forwards, alone of all devices, when told so, and gets no IPv6 address of its own accord.
+    pub(crate) fn raise(&self, index: u32, name: &str, mtu: u32, forwarding: bool) -> Result<(), Error> {
+        let mut families = Vec::new();
+        if forwarding {
+            let mut configuration = InetDevConf::default();
+            configuration.forwarding = 1;
+            families.push(AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(configuration)]));
+        }
+        if has_ipv6() {
+            families.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
+        }
+        let message = LinkUnspec::new_with_index(index)
+            .mtu(mtu)
+            .up()
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(families))
+            .build();
+        self.set_link(message).map_err(failed("bring up the device", name))
+    }
+
+    /// Brings the loopback device up.
+    pub(crate) fn raise_loopback(&self) -> Result<(), Error> {
+        self.set_link(LinkUnspec::new_with_index(1).up().build()).map_err(failed("bring up the device", "lo"))
+    }
+
+    fn set_link(&self, message: LinkMessage) -> std::io::Result<()> {
+        self.change(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    /// Removes a device, unless it is gone. The kernel waits for its readers (RCU), some milliseconds.
+    pub(crate) fn delete_link(&self, link: &HostLink) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index).build();
+        match self.change(RouteNetlinkMessage::DelLink(message), 0) {
+            Err(error) if !is_gone(&error) => Err(failed("remove the device", &link.name)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn has_ipv6() -> bool {
+    std::path::Path::new("/proc/sys/net/ipv6").exists()
+}

@@ -1,0 +1,164 @@
+//! Reserving host ports from the host's processes while they are being published: by binding them.
+
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsRawFd as _, OwnedFd},
+};
+
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt},
+};
+
+use crate::{Error, Protocol, Publish};
+
+/// Sockets that hold ports until the datapath does. Never listening: a client that comes now is refused.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    _sockets: Vec<OwnedFd>,
+}
+
+/// How many ports are held at once; those beyond are checked and let go.
+const HELD: usize = 512;
+
+/// Checks that no process of the host has a port of the interval, and holds them.
+pub(crate) fn reserve(publish: &Publish) -> Result<Reservation, Error> {
+    let mut sockets = Vec::new();
+    for port in publish.host_first..=publish.host_last {
+        let socket =
+            hold(publish.protocol, publish.host_ip, port).map_err(|errno| explain(publish, port, errno))?;
+        if sockets.len() < HELD {
+            sockets.push(socket);
+        }
+    }
+    Ok(Reservation { _sockets: sockets })
+}
+
+/// Chooses a port of the range for unnamed ones that no process has and that is not published: the first from a random one on.
+///
+/// The kernel's own choice (port 0) will not do: it never learns that a port it proposes is published, and proposes it again.
+pub(crate) fn choose(
+    publish: &Publish,
+    is_published: impl Fn(&Publish) -> bool,
+) -> Result<(Publish, Reservation), Error> {
+    if publish.host_last != 0 {
+        return Err(Error::InvalidPublish { publish: *publish, reason: "an interval needs its first port" });
+    }
+    let (first, last) = ephemeral_range();
+    let start = first + (RandomState::new().build_hasher().finish() % (u64::from(last - first) + 1)) as u16;
+    for port in (start..=last).chain(first..start) {
+        let candidate = Publish { host_first: port, host_last: port, ..*publish };
+        if is_published(&candidate) {
+            continue;
+        }
+        match hold(publish.protocol, publish.host_ip, port) {
+            Ok(socket) => return Ok((candidate, Reservation { _sockets: vec![socket] })),
+            Err(Errno::EADDRINUSE) => {}
+            Err(errno) => return Err(explain(&candidate, port, errno)),
+        }
+    }
+    Err(Error::NoFreePort { protocol: publish.protocol, address: publish.host_ip })
+}
+
+/// The ports that this network namespace gives to those who name none.
+fn ephemeral_range() -> (u16, u16) {
+    const DEFAULT: (u16, u16) = (32768, 60999);
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ports = text.split_whitespace().map_while(|port| port.parse::<u16>().ok());
+    match (ports.next(), ports.next()) {
+        (Some(first), Some(last)) if 0 < first && first <= last => (first, last),
+        _ => DEFAULT,
+    }
+}
+
+fn hold(protocol: Protocol, address: IpAddr, port: u16) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let kind = match protocol {
+        Protocol::Tcp => SockType::Stream,
+        Protocol::Udp => SockType::Datagram,
+    };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    if protocol == Protocol::Tcp {
+        // Connections of an ended server that are still closing do not have the port; a listening socket does.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, port)))?;
+    Ok(socket)
+}
+
+fn explain(publish: &Publish, port: u16, errno: Errno) -> Error {
+    let (publish, address) = (*publish, publish.host_ip);
+    match errno {
+        Errno::EADDRINUSE => Error::PortInUse { publish, port, address },
+        Errno::EADDRNOTAVAIL => Error::AddressUnavailable { publish, address },
+        errno => Error::Bind { publish, port, source: io::Error::from(errno) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+    use super::*;
+
+    const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+    fn publish(protocol: Protocol, host_ip: Ipv4Addr, first: u16, last: u16) -> Publish {
+        Publish {
+            protocol,
+            host_ip: host_ip.into(),
+            host_first: first,
+            host_last: last,
+            container_ip: Ipv4Addr::new(172, 31, 0, 2),
+            container_first: 80,
+        }
+    }
+
+    #[test]
+    fn a_port_that_a_process_listens_on_is_refused_by_name() {
+        let listener = TcpListener::bind((LOOPBACK, 0)).expect("a port of the loopback");
+        let port = listener.local_addr().expect("its address").port();
+        let wanted = publish(Protocol::Tcp, Ipv4Addr::UNSPECIFIED, port, port);
+        let error = reserve(&wanted).expect_err("the port is taken");
+        assert!(matches!(error, Error::PortInUse { port: taken, .. } if taken == port), "{error}");
+        assert!(error.to_string().contains(&port.to_string()), "{error}");
+        // The same port of the other protocol is another.
+        reserve(&publish(Protocol::Udp, LOOPBACK, port, port)).expect("it is free");
+    }
+
+    #[test]
+    fn every_port_of_an_interval_is_checked_and_held() {
+        let (chosen, first) = choose(&publish(Protocol::Udp, LOOPBACK, 0, 0), |_| false).expect("a port");
+        let port = chosen.host_first;
+        assert!(UdpSocket::bind((LOOPBACK, port)).is_err(), "held");
+        let interval = publish(Protocol::Udp, LOOPBACK, port.saturating_sub(1).max(1), port);
+        assert!(matches!(reserve(&interval), Err(Error::PortInUse { .. })));
+        drop(first);
+        let held = reserve(&publish(Protocol::Udp, LOOPBACK, port, port)).expect("it is free again");
+        assert!(UdpSocket::bind((LOOPBACK, port)).is_err(), "held");
+        drop(held);
+        UdpSocket::bind((LOOPBACK, port)).expect("let go");
+    }
+
+    #[test]
+    fn an_address_the_host_lacks_is_refused() {
+        let foreign = Ipv4Addr::new(192, 0, 2, 77);
+        let error = reserve(&publish(Protocol::Tcp, foreign, 8080, 8080)).expect_err("no such address");
+        assert!(matches!(error, Error::AddressUnavailable { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_chosen_port_is_none_that_is_published() {
+        let (first, _held) = choose(&publish(Protocol::Tcp, LOOPBACK, 0, 0), |_| false).expect("a port");
+        let none = choose(&publish(Protocol::Tcp, LOOPBACK, 0, 0), |_| true);
+        assert!(matches!(none, Err(Error::NoFreePort { .. })));
+        let (second, _held) =
+            choose(&publish(Protocol::Tcp, LOOPBACK, 0, 0), |other| other.overlaps(&first)).expect("a port");
+        assert_ne!(first.host_first, second.host_first);
+    }
+}

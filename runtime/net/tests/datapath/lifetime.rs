@@ -1,0 +1,146 @@
+//! Restarts, upgrades, flows that end, and what is left behind.
+
+use std::{
+    net::{TcpStream, UdpSocket},
+    time::Duration,
+};
+
+use beeline_net::datapath::{Error, Protocol};
+
+use crate::{
+    topology::{CLIENT, HOST, Topology, is_root},
+    traffic::{PATIENCE, echo, tcp_echo, tcp_server, udp_server},
+};
+
+#[test]
+fn a_connection_survives_the_daemon_and_its_successor_knows_everything() {
+    if !is_root() {
+        return;
+    }
+    let mut topology = Topology::new(1);
+    let publish = topology.publish(Protocol::Tcp, 8080, 0, 80);
+    let server = tcp_server(&topology.containers[0].namespace, 80, 2);
+    let mut stream =
+        topology.client.run(|| TcpStream::connect_timeout(&(HOST, 8080).into(), PATIENCE)).expect("connect");
+    echo(&mut stream, 1000).expect("before");
+    topology.close();
+    echo(&mut stream, 1000).expect("while there is no daemon");
+    topology.open();
+    echo(&mut stream, 1000).expect("after");
+    topology.reload();
+    echo(&mut stream, 1000).expect("after an upgrade of the programs");
+    drop(stream);
+    let statuses = topology.datapath().publishes().expect("publishes");
+    assert_eq!((statuses.len(), statuses[0].publish), (1, publish));
+    assert_eq!(statuses[0].counters.connections, 1);
+    assert_eq!(topology.datapath().endpoints().expect("endpoints").len(), 1);
+    topology.datapath().publish(&publish).expect("the same once more");
+    topology.client.run(|| tcp_echo((HOST, 8080), 100)).expect("a new connection");
+    server.join().expect("server");
+}
+
+#[test]
+fn a_taken_port_cannot_be_published_again() {
+    if !is_root() {
+        return;
+    }
+    let topology = Topology::new(2);
+    let mut publish = topology.publish_range(Protocol::Tcp, 8000..=8999, 0, 80);
+    publish.container_ip = topology.containers[1].address;
+    (publish.host_first, publish.host_last) = (8999, 8999);
+    let error = topology.datapath().publish(&publish).expect_err("taken");
+    assert!(matches!(error, Error::AlreadyPublished { .. }), "{error}");
+    assert_eq!(error.to_string(), "0.0.0.0:8999/tcp is already published as 0.0.0.0:8000-8999/tcp");
+    publish.protocol = Protocol::Udp;
+    topology.datapath().publish(&publish).expect("another protocol");
+}
+
+#[test]
+fn flows_are_deleted_in_pairs_when_their_endpoint_is_gone() {
+    if !is_root() {
+        return;
+    }
+    let topology = Topology::new(1);
+    topology.publish(Protocol::Udp, 5353, 0, 53);
+    let server = udp_server(&topology.containers[0].namespace, 53, 20);
+    topology.client.run(|| {
+        for _ in 0..20 {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+            socket.send_to(b"hello", (HOST, 5353)).expect("send");
+        }
+    });
+    server.join().expect("server");
+    assert_eq!(topology.datapath().expire_flows().expect("expire"), 0, "all are young");
+    assert_eq!(topology.datapath().conntrack_len(), 40, "two entries each");
+    topology.datapath().remove_endpoint(topology.containers[0].address).expect("remove");
+    assert_eq!(topology.datapath().expire_flows().expect("expire"), 20);
+    assert_eq!(topology.datapath().expire_flows().expect("expire"), 0);
+    assert_eq!(topology.datapath().conntrack_len(), 0, "none is left, and no half of one");
+}
+
+#[test]
+fn two_containers_with_the_same_source_port_get_different_ones_outside() {
+    if !is_root() {
+        return;
+    }
+    let topology = Topology::new(2);
+    let server = udp_server(&topology.client, 7000, 2);
+    for container in &topology.containers {
+        container.run(|| {
+            let socket = UdpSocket::bind("0.0.0.0:4000").expect("bind");
+            socket.set_read_timeout(Some(Duration::from_secs(2))).expect("timeout");
+            socket.send_to(b"hello", (CLIENT, 7000)).expect("send");
+            socket.recv(&mut [0; 16]).expect("the answer finds its way");
+        });
+    }
+    let peers = server.join().expect("server");
+    assert_eq!(peers[0].port(), 4000, "the first keeps its port");
+    assert_ne!(peers[1].port(), 4000);
+}
+
+#[test]
+fn a_socket_of_the_host_keeps_its_port_from_masquerade() {
+    if !is_root() {
+        return;
+    }
+    let topology = Topology::new(1);
+    let socket = topology.host.run(|| UdpSocket::bind("0.0.0.0:4000")).expect("bind");
+    let server = udp_server(&topology.client, 7000, 2);
+    topology.containers[0].run(|| {
+        let socket = UdpSocket::bind("0.0.0.0:4000").expect("bind");
+        socket.set_read_timeout(Some(Duration::from_secs(2))).expect("timeout");
+        socket.send_to(b"container", (CLIENT, 7000)).expect("send");
+        socket.recv(&mut [0; 16]).expect("the container's answer");
+    });
+    socket.set_read_timeout(Some(Duration::from_secs(2))).expect("timeout");
+    socket.send_to(b"host", (CLIENT, 7000)).expect("send");
+    let mut buffer = [0; 16];
+    let count = socket.recv(&mut buffer).expect("the host's answer");
+    assert_eq!(&buffer[..count], b"host");
+    let peers = server.join().expect("server");
+    assert_ne!(peers[0].port(), 4000);
+    assert_eq!(peers[1].port(), 4000);
+}
+
+#[test]
+fn one_client_port_through_two_publishes_to_one_container_stays_two_connections() {
+    if !is_root() {
+        return;
+    }
+    let topology = Topology::new(1);
+    topology.publish(Protocol::Udp, 5001, 0, 53);
+    topology.publish(Protocol::Udp, 5002, 0, 53);
+    let server = udp_server(&topology.containers[0].namespace, 53, 2);
+    topology.client.run(|| {
+        let socket = UdpSocket::bind("0.0.0.0:4000").expect("bind");
+        socket.set_read_timeout(Some(Duration::from_secs(2))).expect("timeout");
+        for port in [5001, 5002] {
+            socket.send_to(b"hello", (HOST, port)).expect("send");
+            let (_, from) = socket.recv_from(&mut [0; 16]).expect("answer");
+            assert_eq!(from, (HOST, port).into());
+        }
+    });
+    let peers = server.join().expect("server");
+    assert_eq!(peers[0].port(), 4000);
+    assert_ne!(peers[1].port(), 4000);
+}

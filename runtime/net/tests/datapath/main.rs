@@ -1,0 +1,16 @@
+//! The datapath under real traffic: a client, a host and containers, each a network namespace of its own.
+//!
+//! ```text
+//! client 192.0.2.2 ---- 192.0.2.1 up0 [ host ] bridge 172.30.0.1 ~~~ c1 172.30.0.2, c2 172.30.0.3, …
+//! ```
+
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
+mod bytes;
+mod guard;
+mod layer3;
+mod lifetime;
+mod paths;
+mod report;
+mod topology;
+mod traffic;

@@ -1,0 +1,329 @@
+//! Namespaces, devices and a datapath, removed when the test ends however it ends.
+
+use std::{
+    fs::File,
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use aya::programs::SchedClassifier;
+use beeline_net::datapath::{
+    Datapath, DatapathConfig, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish, UplinkSpec,
+};
+use nix::sched::{CloneFlags, setns};
+
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
+const NETWORK: u32 = 1;
+
+/// Whether the test can run; says so when it cannot.
+pub(crate) fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        println!("skipped: needs root");
+    }
+    root
+}
+
+/// A network namespace that is deleted when dropped.
+pub(crate) struct Namespace {
+    pub(crate) name: String,
+}
+
+impl Namespace {
+    fn new(name: String) -> Self {
+        ip(&["netns", "add", &name]);
+        let namespace = Self { name };
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// Runs ip(8) inside.
+    pub(crate) fn ip(&self, arguments: &str) {
+        let mut all = vec!["-n", &self.name];
+        all.extend(arguments.split_whitespace());
+        ip(&all);
+    }
+
+    /// Moves the calling thread inside.
+    pub(crate) fn enter(&self) {
+        let file = File::open(Path::new("/run/netns").join(&self.name)).expect("open the namespace");
+        setns(file, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+    }
+
+    /// Runs a closure on a thread inside and returns what it returns.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                self.enter();
+                work()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    pub(crate) fn index(&self, device: &str) -> u32 {
+        self.run(|| nix::net::if_::if_nametoindex(device).expect("device"))
+    }
+
+    fn sysctl(&self, name: &str, value: &str) {
+        self.run(|| std::fs::write(Path::new("/proc/sys").join(name), value).expect("sysctl"));
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(Command::new("ip").args(["netns", "del", &self.name]).status());
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let status = Command::new("ip").args(arguments).status().expect("ip(8)");
+    assert!(status.success(), "ip {}", arguments.join(" "));
+}
+
+/// A container's namespace with its end of the pair.
+pub(crate) struct Container {
+    pub(crate) namespace: Namespace,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) ifindex: u32,
+}
+
+impl Container {
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.namespace.run(work)
+    }
+}
+
+/// A BPF file system of the test's own.
+struct Bpffs(PathBuf);
+
+impl Drop for Bpffs {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(&self.0).status());
+        drop(std::fs::remove_dir(&self.0));
+    }
+}
+
+/// Everything, with the datapath open in the host's namespace.
+pub(crate) struct Topology {
+    datapath: Option<Datapath>,
+    pub(crate) client: Namespace,
+    pub(crate) containers: Vec<Container>,
+    pub(crate) host: Namespace,
+    config: DatapathConfig,
+    tag: String,
+    _bpffs: Bpffs,
+}
+
+impl Topology {
+    /// A client and a host with this many containers in one network.
+    pub(crate) fn new(containers: usize) -> Self {
+        Self::with(containers, |_| {})
+    }
+
+    /// The same with another network.
+    pub(crate) fn with(containers: usize, adjust: impl FnOnce(&mut NetworkSpec)) -> Self {
+        Self::build(containers, 65536, adjust)
+    }
+
+    /// One container, and a table of flows of this size.
+    pub(crate) fn with_flows(entries: u32) -> Self {
+        Self::build(1, entries, |_| {})
+    }
+
+    /// How the datapath was opened.
+    pub(crate) fn config(&self) -> &DatapathConfig {
+        &self.config
+    }
+
+    fn build(containers: usize, conntrack_entries: u32, adjust: impl FnOnce(&mut NetworkSpec)) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let tag = format!("{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let host = Namespace::new(format!("bl{tag}h"));
+        let client = Namespace::new(format!("bl{tag}c"));
+        host.ip(&format!("link add up0 type veth peer name eth0 netns {}", client.name));
+        host.ip("addr add 192.0.2.1/24 dev up0");
+        host.ip("link set up0 up");
+        client.ip("addr add 192.0.2.2/24 dev eth0");
+        client.ip("link set eth0 up");
+        host.ip("link add bl0 type bridge");
+        host.ip("addr add 172.30.0.1/24 dev bl0");
+        host.ip("link set bl0 up");
+        // What needs an ICMP error is forwarded by the host's stack.
+        host.sysctl("net/ipv4/conf/bl0/forwarding", "1");
+
+        let bpffs = Bpffs(std::env::temp_dir().join(format!("beeline-bpffs-{tag}")));
+        let config = DatapathConfig {
+            instance: "t".into(),
+            bpffs: bpffs.0.clone(),
+            cgroup2: cgroup2(),
+            conntrack_entries,
+            log_level: LogLevel::Debug,
+        };
+        let mut topology =
+            Self { datapath: None, client, containers: Vec::new(), host, config, tag, _bpffs: bpffs };
+        topology.open();
+        topology.configure(adjust);
+        for number in 0..containers {
+            topology.add_container(number);
+        }
+        topology
+    }
+
+    /// Opens the datapath, as a daemon does that starts.
+    pub(crate) fn open(&mut self) {
+        self.datapath = None;
+        let config = self.config.clone();
+        let opened = self.host.run(move || Datapath::open(&config));
+        self.datapath = Some(opened.unwrap_or_else(|error| panic!("open: {error}\n{error:?}")));
+    }
+
+    /// Closes the datapath, as a daemon does that dies.
+    pub(crate) fn close(&mut self) {
+        self.datapath = None;
+    }
+
+    /// Opens it with programs that differ from those that are pinned, as an upgraded daemon does.
+    pub(crate) fn reload(&mut self) {
+        self.config.log_level = LogLevel::Warn;
+        self.open();
+    }
+
+    pub(crate) fn datapath(&self) -> &Datapath {
+        self.datapath.as_ref().expect("open")
+    }
+
+    fn configure(&self, adjust: impl FnOnce(&mut NetworkSpec)) {
+        let (uplink, gateway) = (self.host.index("up0"), self.host.index("bl0"));
+        let gateway_mac = self.host.run(|| mac("bl0"));
+        let mut network = NetworkSpec {
+            id: NETWORK,
+            gateway_ifindex: gateway,
+            gateway_mac,
+            subnet: "172.30.0.0/24".parse().expect("subnet"),
+            gateway: GATEWAY,
+            ipv6: None,
+            mtu: 1500,
+            icc: true,
+            internal: false,
+            masquerade: true,
+            routed: false,
+        };
+        adjust(&mut network);
+        let addresses = vec![IpAddr::V4(HOST)];
+        let datapath = self.datapath();
+        self.host.run(|| {
+            datapath.attach_uplink(uplink, "up0").expect("attach the uplink");
+            datapath.attach_gateway(gateway, "bl0").expect("attach the gateway");
+        });
+        datapath
+            .set_uplink(&UplinkSpec { ifindex: uplink, addresses, mtu: 1500, layer3: false })
+            .expect("uplink");
+        datapath.set_network(&network).expect("network");
+        datapath.set_local_addresses(&[HOST.into(), GATEWAY.into()]).expect("addresses");
+    }
+
+    fn add_container(&mut self, number: usize) {
+        let namespace = Namespace::new(format!("bl{}n{number}", self.tag));
+        let address = Ipv4Addr::new(172, 30, 0, 2 + number as u8);
+        let device = format!("bv{number}");
+        self.host.ip(&format!("link add {device} type veth peer name eth0 netns {}", namespace.name));
+        self.host.ip(&format!("link set {device} up"));
+        self.host.sysctl(&format!("net/ipv4/conf/{device}/forwarding"), "1");
+        namespace.ip(&format!("addr add {address}/24 dev eth0"));
+        namespace.ip("link set eth0 up");
+        namespace.ip(&format!("route add default via {GATEWAY}"));
+        let ifindex = self.host.index(&device);
+        let mac = namespace.run(|| mac("eth0"));
+        let datapath = self.datapath();
+        datapath
+            .set_endpoint(&EndpointSpec { ip: address, mac, host_ifindex: ifindex, network: NETWORK })
+            .expect("endpoint");
+        self.host.run(|| datapath.attach_container(ifindex, &device).expect("attach the container"));
+        self.containers.push(Container { namespace, address, ifindex });
+    }
+
+    /// Publishes a port of every address.
+    pub(crate) fn publish(&self, protocol: Protocol, host: u16, container: usize, port: u16) -> Publish {
+        self.publish_range(protocol, host..=host, container, port)
+    }
+
+    /// Publishes ports of every address.
+    pub(crate) fn publish_range(
+        &self,
+        protocol: Protocol,
+        ports: std::ops::RangeInclusive<u16>,
+        container: usize,
+        port: u16,
+    ) -> Publish {
+        let publish = Publish {
+            protocol,
+            host_ip: Ipv4Addr::UNSPECIFIED.into(),
+            host_first: *ports.start(),
+            host_last: *ports.end(),
+            container_ip: self.containers[container].address,
+            container_first: port,
+        };
+        self.datapath().publish(&publish).expect("publish");
+        publish
+    }
+
+    /// A device of the host: its index and hardware address.
+    pub(crate) fn host_device(&self, name: &str) -> (u32, [u8; 6]) {
+        (self.host.index(name), self.host.run(|| mac(name)))
+    }
+
+    /// A container's hardware address.
+    pub(crate) fn container_mac(&self, number: usize) -> [u8; 6] {
+        self.containers[number].run(|| mac("eth0"))
+    }
+
+    /// A program as it is pinned.
+    pub(crate) fn program(&self, name: &str) -> SchedClassifier {
+        let folder = self.config.bpffs.join("beeline").join(&self.config.instance);
+        let mut entries = std::fs::read_dir(folder).expect("pins").flatten().map(|entry| entry.path());
+        let programs = entries.find(|path| path.to_string_lossy().contains("/programs_")).expect("programs");
+        SchedClassifier::from_pin(programs.join(name)).expect("program")
+    }
+
+    /// What was refused, for messages.
+    pub(crate) fn drops(&self) -> String {
+        let drops = self.datapath().drops().expect("drops");
+        let counted: Vec<String> = drops
+            .iter()
+            .filter(|(_, n)| *n > 0)
+            .map(|(reason, n)| format!("{}={n}", reason.name()))
+            .collect();
+        counted.join(" ")
+    }
+}
+
+impl Drop for Topology {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("refused: {}", self.datapath.as_ref().map(|_| self.drops()).unwrap_or_default());
+        }
+        if let Some(datapath) = self.datapath.take() {
+            datapath.destroy().expect("destroy");
+        }
+    }
+}
+
+fn mac(device: &str) -> [u8; 6] {
+    let output = Command::new("ip").args(["-o", "link", "show", "dev", device]).output().expect("ip(8)");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mac = text.split("link/ether ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("MAC");
+    let octets: Vec<u8> = mac.split(':').map(|octet| u8::from_str_radix(octet, 16).expect("octet")).collect();
+    octets.try_into().expect("six octets")
+}
+
+fn cgroup2() -> PathBuf {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+    let mount =
+        mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")).expect("a cgroup2 mount");
+    mount.split(' ').nth(1).expect("its path").into()
+}

@@ -1,0 +1,189 @@
+//! A container's init process: an OCI configuration in, a process out.
+//!
+//! [`create`] plans everything from the configuration first: every path, argument and option becomes a C string, the
+//! seccomp profile a program, and what has to be done a list of [steps](step::Step). Then it clones once. The child
+//! neither allocates nor locks: it walks through the list, and reports the number of the step that failed, which the
+//! parent turns into an error that names the operation and its object.
+//!
+//! Parent and child talk over one socket:
+//!
+//! | child | parent |
+//! |---|---|
+//! | builds the root, pivots into it | |
+//! | `Built`, with the root's descriptor and the terminal's | looks the user up in the container's /etc/passwd |
+//! | | `Identity`: uid, gid, groups, `HOME` |
+//! | drops what init must not have | |
+//! | `Created`, then blocks | [`create`] returns |
+//! | | `Start` ([`Created::start`]) |
+//! | executes the command, which closes the socket, or `Failed` | |
+//!
+//! The parent's end of the socket is the fence: if the parent goes, the child goes.
+
+mod child;
+mod error;
+mod plan;
+mod step;
+mod sync;
+mod syscall;
+
+pub mod defaults;
+pub mod user;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci_spec::runtime::Spec;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use serde::{Deserialize, Serialize};
+
+pub use error::Error;
+
+use crate::cgroup::Cgroup;
+
+/// What becomes a container's root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rootfs {
+    /// An overlay, mounted in the container's mount namespace only.
+    Overlay {
+        /// Read-only layers, the topmost first; at least one.
+        lower: Vec<PathBuf>,
+        /// Where changes go.
+        upper: PathBuf,
+        /// An empty directory on the same file system as `upper`, for the kernel's use.
+        work: PathBuf,
+    },
+    /// A directory as it is.
+    Directory(PathBuf),
+}
+
+/// What a container's standard streams are.
+#[derive(Debug)]
+pub enum Stdio {
+    /// The given descriptors become 0, 1 and 2.
+    Descriptors {
+        /// Standard input.
+        stdin: OwnedFd,
+        /// Standard output.
+        stdout: OwnedFd,
+        /// Standard error.
+        stderr: OwnedFd,
+    },
+    /// A pseudo terminal of the container's own devpts; see [`Created::console`]. The configuration has to say
+    /// `process.terminal`.
+    Terminal,
+}
+
+/// Where a container's network namespace comes from.
+#[derive(Debug)]
+pub enum NetNs {
+    /// A new one, in which only the loopback device is up.
+    New,
+    /// The caller's own.
+    Host,
+    /// An existing one.
+    Fd(OwnedFd),
+}
+
+/// A container that is built and waits to execute its command. Dropping it ends it.
+#[derive(Debug)]
+pub struct Created {
+    process: Process,
+    sync: sync::Parent,
+    plan: plan::Plan,
+}
+
+/// A container whose init executes its command. Dropping it leaves it running.
+#[derive(Debug)]
+pub struct Running {
+    /// Init's process id, as the caller's pid namespace has it.
+    pub pid: Pid,
+    /// Readable when init has exited; it is the caller's to wait for.
+    pub pidfd: OwnedFd,
+    /// The terminal's other end, if there is a terminal.
+    pub console: Option<OwnedFd>,
+}
+
+/// A cloned process, ended and waited for when dropped.
+#[derive(Debug)]
+struct Process {
+    pid: Pid,
+    /// Taken when the process becomes the caller's.
+    pidfd: Option<OwnedFd>,
+    console: Option<OwnedFd>,
+}
+
+/// Builds the container that `spec` describes, up to but without executing its command. `cgroup` has to exist.
+///
+/// The calling thread becomes init's parent: init dies with it (`PR_SET_PDEATHSIG`).
+///
+/// # Errors
+/// The configuration asks for what is not supported, or a step failed. Then nothing is left but the group.
+pub fn create(
+    spec: &Spec,
+    rootfs: &Rootfs,
+    stdio: Stdio,
+    netns: NetNs,
+    cgroup: &Cgroup,
+) -> Result<Created, Error> {
+    let mut plan = plan::Plan::new(spec, rootfs, stdio, netns, cgroup)?;
+    let (sync, cloned) = child::spawn(&mut plan)?;
+    let mut process = Process { pid: cloned.pid, pidfd: Some(cloned.pidfd), console: None };
+    let built = sync.built(&plan)?;
+    process.console = built.console;
+    let identity = plan.user.identify(built.root.as_fd())?;
+    sync.identify(&identity, &plan)?;
+    sync.created(&plan)?;
+    Ok(Created { process, sync, plan })
+}
+
+impl Created {
+    /// Init's process id, as the caller's pid namespace has it.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.process.pid
+    }
+
+    /// Readable when init has exited.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.process.pidfd()
+    }
+
+    /// The terminal's other end, if there is a terminal.
+    #[must_use]
+    pub fn console(&self) -> Option<BorrowedFd<'_>> {
+        self.process.console.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Lets init execute the container's command, and returns when it does.
+    ///
+    /// # Errors
+    /// [`Error::Exec`] when the command cannot be executed. Then init is gone.
+    pub fn start(mut self) -> Result<Running, Error> {
+        self.sync.start(&self.plan)?;
+        let pid = self.process.pid;
+        let console = self.process.console.take();
+        match self.process.pidfd.take() {
+            Some(pidfd) => Ok(Running { pid, pidfd, console }),
+            None => Err(Error::Died),
+        }
+    }
+}
+
+impl Process {
+    fn pidfd(&self) -> BorrowedFd<'_> {
+        // Only `start`, which consumes the container, takes it.
+        #[allow(clippy::expect_used, reason = "taken only by a method that consumes the owner")]
+        self.pidfd.as_ref().expect("a created container has its pidfd").as_fd()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let Some(pidfd) = &self.pidfd else { return };
+        // It may have ended already; then waiting returns at once.
+        let _ = pidfd_send_signal(pidfd, Signal::KILL);
+        let _ = rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED));
+    }
+}

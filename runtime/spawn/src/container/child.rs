@@ -1,0 +1,201 @@
+//! Between clone and exec: init walks through the plan's steps.
+//!
+//! **Nothing in this module and below it allocates, takes a lock or panics.** It runs in a copy of a process whose other
+//! threads may have held any lock. It calls the kernel with what [`super::plan`] prepared, and nothing else.
+
+mod confine;
+mod mounts;
+mod overlay;
+mod path;
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::thread::UnshareFlags;
+
+use super::Error;
+use super::plan::Plan;
+use super::step::Op;
+use super::sync::{self, DETAIL, MAX_GROUPS, MAX_IDENTITY};
+use super::syscall::{self, CHILD_FAILED, Cloned};
+
+/// The socket's number from [`Op::CloseOthers`] on, when all else is closed.
+const SOCKET: i32 = 3;
+
+/// What the child knows and holds.
+struct Child<'a> {
+    socket: BorrowedFd<'a>,
+    /// The container's root.
+    root: Option<OwnedFd>,
+    /// The container's /proc.
+    proc: Option<OwnedFd>,
+    /// The empty directory that masks directories, as a mount.
+    mask: Option<OwnedFd>,
+    terminal: Option<Terminal>,
+    uid: u32,
+    gid: u32,
+    groups: [u32; MAX_GROUPS],
+    group_count: usize,
+    /// What the kernel says about a failed mount.
+    detail: [u8; DETAIL],
+    detail_length: usize,
+}
+
+struct Terminal {
+    /// Becomes the parent's.
+    master: OwnedFd,
+    slave: OwnedFd,
+}
+
+/// Clones a child that carries the plan out.
+pub(super) fn spawn(plan: &mut Plan) -> Result<(sync::Parent, Cloned), Error> {
+    let (parent, socket) = sync::pair()?;
+    let namespaces = plan.namespaces;
+    let cgroup = plan.cgroup.take();
+    let child = || run(plan, socket.as_fd(), &parent);
+    let cloned = syscall::clone(namespaces, cgroup.as_ref().map(|group| group.as_fd()), child);
+    let cloned = cloned.map_err(|error| Error::Clone(error.into()))?;
+    Ok((parent, cloned))
+}
+
+fn run(plan: &mut Plan, socket: BorrowedFd<'_>, parent: &sync::Parent) {
+    syscall::default_signals();
+    // Modes of what is built are meant as they are.
+    rustix::process::umask(Mode::empty());
+    // The copy of the parent's end would keep its closing from being seen.
+    syscall::close(parent.as_fd());
+    let mut child = Child {
+        socket,
+        root: None,
+        proc: None,
+        mask: None,
+        terminal: None,
+        uid: 0,
+        gid: 0,
+        groups: [0; MAX_GROUPS],
+        group_count: 0,
+        detail: [0; DETAIL],
+        detail_length: 0,
+    };
+    for (number, step) in plan.steps.iter().enumerate() {
+        let result = if number == plan.confine_from {
+            child.report_built(&mut plan.command).and_then(|()| child.step(&step.op))
+        } else {
+            child.step(&step.op)
+        };
+        if let Err(error) = result {
+            let detail = child.detail.get(..child.detail_length).unwrap_or_default();
+            sync::tell_failed(child.socket, number, error, detail);
+            syscall::exit(CHILD_FAILED);
+        }
+    }
+    let error = execute(plan);
+    sync::tell_not_executed(child.socket, error);
+    syscall::exit(CHILD_FAILED)
+}
+
+/// Executes the command where it is found first. What counts is a file that is there but cannot be executed, else that
+/// there is none.
+fn execute(plan: &Plan) -> Errno {
+    let mut reason = Errno::NOENT;
+    for candidate in &plan.command.candidates {
+        match syscall::execve(candidate, &plan.command.arguments, &plan.command.environment) {
+            Errno::NOENT | Errno::NOTDIR if plan.command.candidates.len() > 1 => {}
+            Errno::ACCESS => reason = Errno::ACCESS,
+            other => return other,
+        }
+    }
+    reason
+}
+
+impl Child<'_> {
+    fn step(&mut self, op: &Op) -> Result<(), Errno> {
+        match op {
+            Op::JoinCgroup(tasks) => rustix::io::write(tasks, b"0").map(drop),
+            Op::EnterNamespace(fd, kind) => {
+                rustix::thread::move_into_link_name_space(fd.as_fd(), Some(*kind))
+            }
+            Op::UnshareCgroup => syscall::unshare(UnshareFlags::NEWCGROUP),
+            Op::NewKeyring(name) => match syscall::new_keyring(name) {
+                // A kernel without keyrings has none to share.
+                Err(Errno::NOSYS) => Ok(()),
+                result => result,
+            },
+            Op::OomScore(score) => write_file(CWD, c"/proc/self/oom_score_adj", score),
+            Op::Session => rustix::process::setsid().map(drop),
+            Op::LoopbackUp => loopback_up(),
+            Op::Hostname(name) => rustix::system::sethostname(name.to_bytes()),
+            Op::Domainname(name) => rustix::system::setdomainname(name.to_bytes()),
+            Op::Propagation(propagation) => mounts::propagation(*propagation),
+            Op::Root(root) => self.mount_root(root),
+            Op::Mount(mount) => self.mount(mount),
+            Op::Bind(bind) => self.bind(bind),
+            Op::Device(device) => self.device(device),
+            Op::Link { parent, name, to } => self.link(parent, name, to),
+            Op::Directory(target) => self.target(target).map(drop),
+            Op::Console { size, target } => self.console(*size, target),
+            Op::Sysctl { path, value } => {
+                write_file(self.proc.as_ref().ok_or(Errno::NOENT)?.as_fd(), path, value)
+            }
+            Op::Mask(path) => self.mask(path),
+            Op::Readonly(path) => self.readonly(path),
+            Op::Pivot => self.pivot(),
+            Op::ReadonlyRoot => self.readonly_root(),
+            Op::Stdio(streams) => self.stdio(streams.as_ref()),
+            Op::Rlimit(resource, limit) => rustix::process::setrlimit(*resource, *limit),
+            Op::Workdir(path) => self.workdir(path),
+            Op::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
+            Op::Seccomp(program) => syscall::seccomp(program),
+            Op::Bounding(keep) => confine::bounding(*keep),
+            Op::User => self.become_user(),
+            Op::Capabilities { sets, ambient } => confine::capabilities(*sets, *ambient),
+            Op::Umask(mask) => {
+                rustix::process::umask(Mode::from_raw_mode(*mask));
+                Ok(())
+            }
+            Op::CloseOthers => self.close_others(),
+            Op::DieWithParent => confine::die_with_parent(),
+            Op::Fence => self.fence(),
+        }
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>, Errno> {
+        self.root.as_ref().map(|root| root.as_fd()).ok_or(Errno::NOENT)
+    }
+
+    /// Tells the parent that the root is built, and learns who the user is.
+    fn report_built(&mut self, command: &mut super::plan::Command) -> Result<(), Errno> {
+        let console = self.terminal.as_ref().map(|terminal| terminal.master.as_fd());
+        sync::tell_built(self.socket, self.root()?, console)?;
+        let mut packet = [0; MAX_IDENTITY];
+        let length = sync::await_packet(self.socket, &mut packet)?;
+        let packet = packet.get(..length).unwrap_or_default();
+        let mut numbers = packet.chunks_exact(4).map(|bytes| match *bytes {
+            [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
+            _ => 0,
+        });
+        let mut number = || numbers.next().ok_or(Errno::INVAL);
+        (self.uid, self.gid) = (number()?, number()?);
+        self.group_count = number()? as usize;
+        for group in self.groups.get_mut(..self.group_count).ok_or(Errno::INVAL)? {
+            *group = number()?;
+        }
+        let home = packet.get(4 * (3 + self.group_count)..).ok_or(Errno::INVAL)?;
+        command.environment.add(home);
+        Ok(())
+    }
+}
+
+/// Writes a small file in one system call.
+fn write_file(directory: BorrowedFd<'_>, path: &CStr, content: &CStr) -> Result<(), Errno> {
+    let file = openat(directory, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, content.to_bytes()).map(drop)
+}
+
+fn loopback_up() -> Result<(), Errno> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    syscall::loopback_up(socket.as_fd())
+}

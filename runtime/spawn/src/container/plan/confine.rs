@@ -1,0 +1,137 @@
+//! What init gives up between building its root and executing its command.
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use oci_spec::runtime::{Capabilities, Linux, LinuxCapabilities, PosixRlimitType, Process};
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
+
+use super::{c_string, stream};
+use crate::container::step::{Op, Step};
+use crate::container::{Error, Stdio};
+use crate::seccomp;
+
+pub(super) fn steps(
+    process: &Process,
+    linux: &Linux,
+    stdio: Stdio,
+    steps: &mut Vec<Step>,
+) -> Result<(), Error> {
+    let streams = match stdio {
+        Stdio::Terminal => None,
+        Stdio::Descriptors { stdin, stdout, stderr } => {
+            Some([stream(stdin)?, stream(stdout)?, stream(stderr)?])
+        }
+    };
+    let cwd = c_string(process.cwd().as_os_str().as_bytes(), "process.cwd")?;
+    steps.push(Step::new(
+        format!("change to the working directory {}", process.cwd().display()),
+        Op::Workdir(cwd),
+    ));
+    steps.push(Step::new("set up the standard streams", Op::Stdio(streams)));
+    rlimits(process, steps);
+    let umask = process.user().umask().unwrap_or(0o022);
+    steps.push(Step::new("set the umask", Op::Umask(umask)));
+    steps.push(Step::new("close all other descriptors", Op::CloseOthers));
+    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
+    if no_new_privileges {
+        steps.push(Step::new("set no_new_privs", Op::NoNewPrivileges));
+    }
+    let filter = match linux.seccomp() {
+        Some(profile) => {
+            Some(Step::new("install the seccomp filter", Op::Seccomp(seccomp::compile(profile)?)))
+        }
+        None => None,
+    };
+    // Behind a filter init only needs calls that no command could do without: it changes its user and capabilities, reads,
+    // writes and executes. Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before capabilities are dropped; with it, last.
+    let (early, late) = if no_new_privileges { (None, filter) } else { (filter, None) };
+    steps.extend(early);
+    privileges(process, steps)?;
+    steps.push(Step::new("die with the parent", Op::DieWithParent));
+    steps.push(Step::new("wait for the start", Op::Fence));
+    steps.extend(late);
+    Ok(())
+}
+
+fn rlimits(process: &Process, steps: &mut Vec<Step>) {
+    for limit in process.rlimits().iter().flatten() {
+        let value = |value: u64| (value != u64::MAX).then_some(value);
+        let rlimit = Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) };
+        let what = format!("set {} to {}:{}", limit.typ(), limit.soft(), limit.hard());
+        steps.push(Step::new(what, Op::Rlimit(resource(limit.typ()), rlimit)));
+    }
+}
+
+fn resource(kind: PosixRlimitType) -> Resource {
+    use PosixRlimitType as Type;
+    match kind {
+        Type::RlimitCpu => Resource::Cpu,
+        Type::RlimitFsize => Resource::Fsize,
+        Type::RlimitData => Resource::Data,
+        Type::RlimitStack => Resource::Stack,
+        Type::RlimitCore => Resource::Core,
+        Type::RlimitRss => Resource::Rss,
+        Type::RlimitNproc => Resource::Nproc,
+        Type::RlimitNofile => Resource::Nofile,
+        Type::RlimitMemlock => Resource::Memlock,
+        Type::RlimitAs => Resource::As,
+        Type::RlimitLocks => Resource::Locks,
+        Type::RlimitSigpending => Resource::Sigpending,
+        Type::RlimitMsgqueue => Resource::Msgqueue,
+        Type::RlimitNice => Resource::Nice,
+        Type::RlimitRtprio => Resource::Rtprio,
+        Type::RlimitRttime => Resource::Rttime,
+    }
+}
+
+/// The user and the capabilities. Capabilities that the engine itself lacks are left out: it cannot give them.
+fn privileges(process: &Process, steps: &mut Vec<Step>) -> Result<(), Error> {
+    let own = capabilities(None)
+        .map_err(|source| Error::Host {
+            operation: "read capabilities of",
+            path: "/proc/self".into(),
+            source: source.into(),
+        })?
+        .permitted;
+    let wanted = process.capabilities().as_ref();
+    let set = |of: fn(&LinuxCapabilities) -> &Option<Capabilities>| {
+        wanted.and_then(|wanted| of(wanted).as_ref()).map_or(CapabilitySet::empty(), capability_set) & own
+    };
+    let permitted = set(LinuxCapabilities::permitted);
+    let inheritable = set(LinuxCapabilities::inheritable);
+    let sets =
+        CapabilitySets { effective: set(LinuxCapabilities::effective) & permitted, permitted, inheritable };
+    let ambient = set(LinuxCapabilities::ambient) & permitted & inheritable;
+    steps.push(Step::new(
+        "drop capabilities from the bounding set",
+        Op::Bounding(set(LinuxCapabilities::bounding)),
+    ));
+    steps.push(Step::new("become the container's user", Op::User));
+    steps.push(Step::new("drop capabilities", Op::Capabilities { sets, ambient }));
+    Ok(())
+}
+
+fn capability_set(capabilities: &Capabilities) -> CapabilitySet {
+    use std::str::FromStr as _;
+    let bits = capabilities.iter().filter_map(|capability| {
+        let name = format!("CAP_{capability}");
+        caps::Capability::from_str(&name).ok().map(|capability| capability.bitmask())
+    });
+    CapabilitySet::from_bits_retain(bits.fold(0, |set, bit| set | bit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_spec::runtime::Capability;
+
+    #[test]
+    fn every_capability_has_its_bit() {
+        let bits = |capability| capability_set(&[capability].into_iter().collect()).bits();
+        assert_eq!(bits(Capability::Chown), 1);
+        assert_eq!(bits(Capability::SysAdmin), 1 << 21);
+        assert_eq!(bits(Capability::AuditWrite), 1 << 29);
+        assert_eq!(bits(Capability::CheckpointRestore), 1 << 40);
+    }
+}

@@ -1,0 +1,12 @@
+//! OCI spec in, process out: namespaces, mounts, cgroups, seccomp and the shim.
+
+pub mod cgroup;
+pub mod container;
+pub mod log;
+pub mod protocol;
+pub mod seccomp;
+mod shim;
+mod spawner;
+
+pub use shim::{JsonFileLog, LogConfig, Network, ShimRequest, connect_shim};
+pub use spawner::{SPAWNER_ARG, Spawner, SpawnerError, spawner_main};

@@ -1,0 +1,126 @@
+//! Seccomp: OCI profiles compiled to the kernel's filter programs, and Docker's default profile.
+//!
+//! A program branches on the architecture, then finds the system call's number in a balanced tree of comparisons: about
+//! eight instructions for any call. Calls whose arguments matter end in a chain of argument comparisons. What depends on
+//! number and architecture alone the kernel evaluates once and caches (5.11), so the common case costs nothing.
+
+mod arch;
+mod codegen;
+mod profile;
+mod rules;
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag};
+
+pub use profile::default_profile;
+
+#[cfg(test)]
+mod tests;
+
+/// Why a profile cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The profile asks for what is not implemented.
+    #[error("seccomp: {0} is not supported")]
+    Unsupported(&'static str),
+    /// A rule compares an argument that system calls do not have.
+    #[error("seccomp: a rule for {name} compares argument {index}; system calls have arguments 0 to 5")]
+    Argument {
+        /// The system call.
+        name: String,
+        /// The argument's index.
+        index: usize,
+    },
+    /// The program is longer than the kernel takes.
+    #[error("seccomp: the profile compiles to {0} instructions, more than the kernel's 4096")]
+    TooLong(usize),
+}
+
+/// One instruction, laid out as the kernel's `struct sock_filter`.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Instruction {
+    pub(crate) code: u16,
+    pub(crate) jump_true: u8,
+    pub(crate) jump_false: u8,
+    pub(crate) value: u32,
+}
+
+impl fmt::Debug for Instruction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, jump_true, jump_false, value } = self;
+        write!(formatter, "({code:#x}, {jump_true}, {jump_false}, {value:#x})")
+    }
+}
+
+/// A compiled filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    instructions: Vec<Instruction>,
+    flags: u32,
+}
+
+impl Program {
+    pub(crate) fn instructions(&self) -> &[Instruction] {
+        &self.instructions
+    }
+
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+}
+
+/// The most instructions the kernel takes.
+const MAX_INSTRUCTIONS: usize = 4096;
+
+/// Compiles a profile.
+///
+/// As in libseccomp and runc: a rule without arguments decides a call alone; rules with arguments are tried in order;
+/// comparisons of one argument within one rule are alternatives; names that the kernel's tables do not have are left out;
+/// and when the default action is a refusal, calls newer than all that the profile names fail with `ENOSYS`, which
+/// programs take for an old kernel.
+///
+/// # Errors
+/// The profile uses `SCMP_ACT_NOTIFY`, compares an argument that does not exist, or is too long.
+pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Error> {
+    match REMEMBERED.get().filter(|(known, _)| known == profile) {
+        Some((_, program)) => Ok(program.clone()),
+        None => compile_anew(profile),
+    }
+}
+
+/// The profile that most containers have, compiled.
+static REMEMBERED: OnceLock<(LinuxSeccomp, Program)> = OnceLock::new();
+
+/// Compiles Docker's default profile once and for all, for this process and those it forks: a spawner calls it before it
+/// forks shims, which then copy the program instead of compiling it.
+pub fn remember_default() {
+    let profile = default_profile(&crate::container::defaults::capabilities());
+    if let Ok(program) = compile_anew(&profile) {
+        // Whoever was first has the same.
+        let _ = REMEMBERED.set((profile, program));
+    }
+}
+
+fn compile_anew(profile: &LinuxSeccomp) -> Result<Program, Error> {
+    let sections = rules::sections(profile)?;
+    let instructions = codegen::program(&sections);
+    if instructions.len() > MAX_INSTRUCTIONS {
+        return Err(Error::TooLong(instructions.len()));
+    }
+    let flags = profile.flags().iter().flatten().map(flag).fold(0, |flags, flag| flags | flag);
+    Ok(Program { instructions, flags })
+}
+
+/// The kernel's value. `TSYNC` means nothing to a process with one thread.
+fn flag(flag: &LinuxSeccompFilterFlag) -> u32 {
+    match flag {
+        LinuxSeccompFilterFlag::SeccompFilterFlagLog => 1 << 1,
+        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => 1 << 2,
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync
+        | LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
+    }
+}

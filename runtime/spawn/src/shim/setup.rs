@@ -1,0 +1,135 @@
+//! From a request to a container that waits for its start, and the supervisor around it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use oci_spec::runtime::Spec;
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::output::Source;
+use super::request::{Network, ShimRequest};
+use super::socket::Listener;
+use super::supervisor::Terminal;
+use crate::cgroup::{self, Cgroup, Hierarchy};
+use crate::container::{self, Created, NetNs, Stdio};
+use crate::protocol::Stream;
+
+/// Why a shim could not make its container.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("read the OCI configuration {}", path.display())]
+    Configuration { path: PathBuf, source: Box<oci_spec::OciSpecError> },
+    #[error("{} names no linux.cgroupsPath, which the engine has to set", path.display())]
+    NoCgroup { path: PathBuf },
+    #[error("make the container's cgroup")]
+    Cgroup(#[from] cgroup::Error),
+    #[error("make the container's standard streams")]
+    Stdio(#[source] io::Error),
+    #[error("listen on shim.sock in {}", path.display())]
+    Listen { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Container(#[from] container::Error),
+    #[error("the request names a network namespace but came without its descriptor")]
+    NoNetwork,
+}
+
+/// A container that waits for its start, and what its shim needs.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) created: Created,
+    pub(super) cgroup: Cgroup,
+    /// How many processes the kernel had killed in the group before, if it existed.
+    pub(super) oom_kills: u64,
+    pub(super) listener: Listener,
+    pub(super) terminal: Option<Terminal>,
+    pub(super) input: Option<OwnedFd>,
+    pub(super) sources: Vec<Source>,
+}
+
+/// Makes the container. If that fails, nothing of it is left.
+pub(super) fn make(request: &ShimRequest, netns: Option<OwnedFd>) -> Result<Made, Error> {
+    let path = request.bundle.join("config.json");
+    let spec = Spec::load(&path)
+        .map_err(|source| Error::Configuration { path: path.clone(), source: Box::new(source) })?;
+    let group =
+        spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()).and_then(|path| path.to_str());
+    let cgroup = Hierarchy::detect()?.cgroup(group.ok_or(Error::NoCgroup { path })?)?;
+    let made = build(request, &spec, &cgroup, netns);
+    if made.is_err() {
+        // The reason why it could not be made says more than why it could not be removed.
+        let _ = cgroup.remove();
+    }
+    made
+}
+
+fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<OwnedFd>) -> Result<Made, Error> {
+    let netns = match (request.network, netns) {
+        (Network::New, _) => NetNs::New,
+        (Network::Host, _) => NetNs::Host,
+        (Network::Fd, Some(fd)) => NetNs::Fd(fd),
+        (Network::Fd, None) => return Err(Error::NoNetwork),
+    };
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    cgroup.create(&resources)?;
+    let oom_kills = cgroup.oom_kills().unwrap_or(0);
+    let listener = Listener::bind(&request.run_dir)
+        .map_err(|source| Error::Listen { path: request.run_dir.clone(), source })?;
+    let process = spec.process().as_ref();
+    if process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false) {
+        let created = container::create(spec, &request.rootfs, Stdio::Terminal, netns, cgroup)?;
+        let size = process.and_then(oci_spec::runtime::Process::console_size);
+        let (terminal, input, sources) = terminal(&created, size).map_err(Error::Stdio)?;
+        let cgroup = cgroup.clone();
+        return Ok(Made { created, cgroup, oom_kills, listener, terminal: Some(terminal), input, sources });
+    }
+    let (stdio, input, sources) = pipes(request.open_stdin).map_err(Error::Stdio)?;
+    let created = container::create(spec, &request.rootfs, stdio, netns, cgroup)?;
+    Ok(Made { created, cgroup: cgroup.clone(), oom_kills, listener, terminal: None, input, sources })
+}
+
+/// Pipes: the container's ends, then the shim's.
+fn pipes(open_stdin: bool) -> io::Result<(Stdio, Option<OwnedFd>, Vec<Source>)> {
+    let (stdin, input) = if open_stdin {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        unblock(&write)?;
+        (read, Some(write))
+    } else {
+        (rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, None)
+    };
+    let mut sources = Vec::with_capacity(2);
+    let mut output = |stream| -> io::Result<OwnedFd> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        unblock(&read)?;
+        sources.push(Source { fd: read, stream });
+        Ok(write)
+    };
+    let (stdout, stderr) = (output(Stream::Stdout)?, output(Stream::Stderr)?);
+    Ok((Stdio::Descriptors { stdin, stdout, stderr }, input, sources))
+}
+
+/// The terminal's descriptors: for control, for input, and for output.
+fn terminal(
+    created: &Created,
+    size: Option<oci_spec::runtime::Box>,
+) -> io::Result<(Terminal, Option<OwnedFd>, Vec<Source>)> {
+    let console = created.console().ok_or_else(|| io::Error::other("the container gave no terminal"))?;
+    let master = console.try_clone_to_owned()?;
+    unblock(&master)?;
+    if let Some(size) = size {
+        let cells = |length: u64| u16::try_from(length).unwrap_or(u16::MAX);
+        let (ws_row, ws_col) = (cells(size.height()), cells(size.width()));
+        tcsetwinsize(&master, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })?;
+    }
+    let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    let source = Source { fd: master.try_clone()?, stream: Stream::Stdout };
+    let input = master.try_clone()?;
+    Ok((Terminal { master, slave: Some(slave) }, Some(input), vec![source]))
+}
+
+fn unblock(fd: &OwnedFd) -> io::Result<()> {
+    Ok(fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?)
+}

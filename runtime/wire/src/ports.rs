@@ -1,0 +1,31 @@
+//! `GET /beeline/ports`: every published port, who may reach it and what came through. Beeline's own.
+
+use serde::{Deserialize, Serialize};
+
+/// One publish: a port or a range of ports, one entry in the kernel's map.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PublishedPort {
+    #[serde(rename = "ContainerID")]
+    pub container_id: String,
+    pub container_name: String,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The address it is bound to; `0.0.0.0` is every address of the host.
+    #[serde(rename = "HostIP")]
+    pub host_ip: String,
+    pub host_port: u16,
+    /// The range's last port; the same as `HostPort` for a single one.
+    pub host_port_last: u16,
+    #[serde(rename = "ContainerIP")]
+    pub container_ip: String,
+    /// The container's port that `HostPort` leads to; a range goes on from it.
+    pub container_port: u16,
+    pub container_port_last: u16,
+    /// Connections (TCP) or flows (UDP) begun since the publish.
+    pub connections: u64,
+    /// Packets in both directions.
+    pub packets: u64,
+    /// Bytes in both directions.
+    pub bytes: u64,
+}

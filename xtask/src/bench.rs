@@ -1,0 +1,88 @@
+//! `cargo xtask bench`: what a published port and a container's start cost, beside what they could cost at best.
+//!
+//! Everything is measured in one run, in turns, because a machine's mood changes: only the ratios of one run compare.
+
+mod latency;
+mod paths;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use crate::build;
+use crate::progress::note;
+use crate::setup::{self, Purpose};
+use crate::stage::Stage;
+use crate::workspace::{is_root, target_directory};
+
+/// Measure published ports and container starts beside their peers
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Turns of every path; the median counts
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=50))]
+    rounds: u32,
+    /// Seconds of each measurement of a path
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    seconds: f64,
+    /// Starts of a container in each way; the median counts
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+    starts: u32,
+    /// Measure this binary instead of building one, for a comparison
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+/// What is measured on a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// Requests and answers of 64 bytes over one connection.
+    Requests,
+    /// The same with a connection for each.
+    Connections,
+    /// Bulk data over one connection.
+    Stream,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Requests, Self::Connections, Self::Stream];
+
+    /// As the load command takes it.
+    fn argument(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Connections => "connections",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+impl Arguments {
+    #[allow(clippy::print_stdout, reason = "the tables are the result of this task")]
+    pub(crate) fn run(self) -> Result<()> {
+        ensure!(is_root(), "the bench makes network namespaces and loads BPF programs: run it as root");
+        ensure!(self.seconds > 0.0 && self.seconds <= 60.0, "--seconds goes up to 60");
+        setup::ensure(Purpose::Bench)?;
+        let binary = build::given_or_release(self.binary)?;
+        let output = target_directory()?.join("bench");
+        std::fs::create_dir_all(&output).with_context(|| format!("create {}", output.display()))?;
+
+        let stage = Stage::build(&binary, "beeline-bench")?;
+        let paths = paths::measure(&stage, &output, self.rounds, self.seconds)?;
+        let starts = latency::measure(&stage, &output, self.starts)?;
+        stage.clear()?;
+
+        println!("\n{}\n{}", paths.table(), starts.table());
+        let report = json!({
+            "machine": report::machine(),
+            "paths": paths.json(),
+            "starts": starts.json(),
+        });
+        let file = output.join("bench.json");
+        std::fs::write(&file, format!("{report:#}\n"))
+            .with_context(|| format!("write {}", file.display()))?;
+        note(&format!("the same as JSON, with every run: {}", file.display()));
+        Ok(())
+    }
+}
