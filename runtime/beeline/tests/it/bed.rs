@@ -78,25 +78,25 @@ impl Bed {
     /// Runs the stock docker client, which must succeed, and returns its standard output.
     #[track_caller]
     pub(crate) fn docker_ok(&self, args: &[&str]) -> String {
-        succeeded("docker", args, self.docker(args))
+        succeeded("docker", args, &self.docker(args))
     }
 
     /// Runs our own client, which must succeed, and returns its standard output.
     #[track_caller]
     pub(crate) fn beeline_ok(&self, args: &[&str]) -> String {
-        succeeded("beeline", args, self.beeline(args))
+        succeeded("beeline", args, &self.beeline(args))
     }
 
     /// Runs a shell line in the client's namespace; it must succeed.
     #[track_caller]
-    pub(crate) fn from_client(&self, line: &str) -> String {
-        succeeded("client:", &[line], shell(self.topology.client.command("sh"), line))
+    pub(crate) fn in_client(&self, line: &str) -> String {
+        succeeded("client:", &[line], &shell(self.topology.client.command("sh"), line))
     }
 
     /// Runs a shell line in the host's namespace; it must succeed.
     #[track_caller]
-    pub(crate) fn from_host(&self, line: &str) -> String {
-        succeeded("host:", &[line], shell(self.topology.host.command("sh"), line))
+    pub(crate) fn in_host(&self, line: &str) -> String {
+        succeeded("host:", &[line], &shell(self.topology.host.command("sh"), line))
     }
 
     /// Imports the busybox image as `busybox`.
@@ -208,7 +208,7 @@ pub(crate) fn with_input(mut command: Command, input: &[u8]) -> Output {
 }
 
 #[track_caller]
-fn succeeded(program: &str, args: &[&str], output: Output) -> String {
+fn succeeded(program: &str, args: &[&str], output: &Output) -> String {
     assert!(output.status.success(), "{program} {args:?}: {output}");
     output.text()
 }

@@ -24,9 +24,9 @@ fn killing_the_daemon_under_load_fails_no_request() {
     bed.kill_daemon();
     // New connections while no daemon lives.
     assert!(
-        bed.from_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
+        bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
     );
-    assert!(bed.from_host("curl -sS --max-time 5 http://127.0.0.1:8080/").contains("Hostname"));
+    assert!(bed.in_host("curl -sS --max-time 5 http://127.0.0.1:8080/").contains("Hostname"));
     bed.start();
     let report = load.wait_with_output().unwrap();
     let report = String::from_utf8_lossy(&report.stdout);
@@ -67,7 +67,7 @@ fn a_daemon_that_stops_leaves_containers_running() {
     bed.kill_daemon();
     bed.start();
     assert!(
-        bed.from_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
+        bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
     );
     // Names, addresses and ports of adopted containers are still taken.
     assert_eq!(bed.docker(&["run", "-d", "--name", "web", "beeline/whoami"]).code(), 125);
@@ -81,8 +81,8 @@ fn a_killed_shim_ends_its_container_and_leaves_nothing() {
     let Some(bed) = Bed::new() else { return };
     bed.docker_ok(&["run", "-d", "--name", "orphan", "beeline/whoami"]);
     let init = bed.inspect("orphan", "{{.State.Pid}}");
-    let shim = bed.from_host(&format!("ps -o ppid= -p {init}"));
-    bed.from_host(&format!("kill -KILL {}", shim.trim()));
+    let shim = bed.in_host(&format!("ps -o ppid= -p {init}"));
+    bed.in_host(&format!("kill -KILL {}", shim.trim()));
     assert_eq!(bed.docker_ok(&["wait", "orphan"]), "137");
     bed.eventually("init is gone", || (!std::path::Path::new("/proc").join(&init).exists()).then_some(()));
 }

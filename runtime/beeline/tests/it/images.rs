@@ -57,7 +57,7 @@ fn an_oci_archive_made_by_another_tool_is_loaded() {
     let (saved, oci) = (dir.join("saved.tar"), dir.join("oci.tar"));
     bed.docker_ok(&["save", "-o", saved.to_str().unwrap(), "busybox"]);
     bed.docker_ok(&["rmi", "busybox"]);
-    bed.from_host(&format!(
+    bed.in_host(&format!(
         "skopeo copy --quiet docker-archive:{} oci-archive:{}:from-skopeo:v2",
         saved.display(),
         oci.display()

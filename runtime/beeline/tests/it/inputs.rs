@@ -44,7 +44,7 @@ fn a_port_in_use_is_refused_and_leaves_nothing() {
     let mut server = bed.topology.host.command("busybox");
     let mut server = server.args(["nc", "-l", "-p", "9090"]).spawn().unwrap();
     bed.eventually("the host's own server listens", || {
-        bed.from_host("ss -ltn").contains(":9090").then_some(())
+        bed.in_host("ss -ltn").contains(":9090").then_some(())
     });
     let third = bed.beeline(&["run", "-d", "-p", "9090:80", "beeline/whoami"]);
     assert_eq!(third.code(), 125, "{third}");

@@ -55,12 +55,12 @@ fn a_signal_from_the_host_ends_the_container_with_its_code() {
     let Some(bed) = Bed::new() else { return };
     bed.docker_ok(&["run", "-d", "--name", "polite", "beeline/whoami"]);
     let pid = bed.inspect("polite", "{{.State.Pid}}");
-    bed.from_host(&format!("kill -TERM {pid}"));
+    bed.in_host(&format!("kill -TERM {pid}"));
     assert_eq!(bed.docker_ok(&["wait", "polite"]), "0", "whoami handles SIGTERM");
 
     bed.docker_ok(&["run", "-d", "--name", "killed", "beeline/whoami"]);
     let pid = bed.inspect("killed", "{{.State.Pid}}");
-    bed.from_host(&format!("kill -KILL {pid}"));
+    bed.in_host(&format!("kill -KILL {pid}"));
     assert_eq!(bed.docker_ok(&["wait", "killed"]), "137");
     assert_eq!(bed.inspect("killed", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
 }

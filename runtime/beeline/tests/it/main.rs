@@ -4,6 +4,10 @@
 //! The tests need root, the stock `docker` client and the packages that `cargo xtask setup --for test` installs.
 
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test may stop at the first thing that is wrong, in its helpers too"
+)]
 #![allow(clippy::print_stderr, reason = "a test that cannot run says so where the test runner shows it")]
 
 mod bed;

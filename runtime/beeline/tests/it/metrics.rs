@@ -17,9 +17,9 @@ fn every_container_has_its_figures_and_promtool_finds_no_fault() {
     let Some(bed) = Bed::new() else { return };
     bed.docker_ok(&["run", "-d", "--name", "web", "-p", "8080:80", "--memory", "64m", "beeline/whoami"]);
     for _ in 0..20 {
-        bed.from_client(&format!("curl -sS http://{HOST_ADDRESS}:8080/"));
+        bed.in_client(&format!("curl -sS http://{HOST_ADDRESS}:8080/"));
     }
-    let page = bed.from_host(SCRAPE);
+    let page = bed.in_host(SCRAPE);
     let value = |family: &str| series(&page, family, "web");
     assert!(value("container_cpu_usage_seconds_total") > 0.0);
     assert!(value("container_memory_usage_bytes") > 0.0);
@@ -41,20 +41,18 @@ fn every_container_has_its_figures_and_promtool_finds_no_fault() {
     assert_eq!((checked.code(), checked.stderr.as_str()), (0, ""), "{checked}");
 
     bed.docker_ok(&["rm", "-f", "web"]);
-    assert!(!bed.from_host(SCRAPE).contains("name=\"web\""), "series end with their container");
+    assert!(!bed.in_host(SCRAPE).contains("name=\"web\""), "series end with their container");
 }
 
 #[test]
 fn the_traffic_counters_count_what_the_kernel_counts() {
     let Some(bed) = Bed::new() else { return };
     bed.docker_ok(&["run", "-d", "--name", "web", "-p", "8080:80", "beeline/whoami"]);
-    bed.from_client(&format!(
-        "for i in $(seq 50); do curl -sS -o /dev/null http://{HOST_ADDRESS}:8080/; done"
-    ));
+    bed.in_client(&format!("for i in $(seq 50); do curl -sS -o /dev/null http://{HOST_ADDRESS}:8080/; done"));
     let pid = bed.inspect("web", "{{.State.Pid}}");
-    let page = bed.from_host(SCRAPE);
+    let page = bed.in_host(SCRAPE);
     let kernel = |counter: &str| -> f64 {
-        let text = bed.from_host(&format!("nsenter -t {pid} -n cat /proc/net/dev | grep eth0"));
+        let text = bed.in_host(&format!("nsenter -t {pid} -n cat /proc/net/dev | grep eth0"));
         let fields: Vec<f64> = text.split_whitespace().skip(1).map(|field| field.parse().unwrap()).collect();
         fields[if counter == "tx_packets" { 9 } else { 1 }]
     };
@@ -106,7 +104,7 @@ fn every_panel_of_every_dashboard_finds_data_in_a_real_prometheus() {
         output.text()
     };
     bed.eventually("five scrapes", || {
-        bed.from_client(&format!("curl -sS -o /dev/null http://{HOST_ADDRESS}:8080/"));
+        bed.in_client(&format!("curl -sS -o /dev/null http://{HOST_ADDRESS}:8080/"));
         let scrapes = query("count_over_time(container_last_seen{name=\"web\"}[1m]) >= 5");
         scrapes.contains("web").then_some(())
     });

@@ -24,7 +24,7 @@ fn udp(address: &str, port: u16) -> String {
 #[test]
 fn an_outside_client_reaches_a_published_tcp_port_and_is_seen_as_itself() {
     let Some(bed) = published() else { return };
-    let answer = bed.from_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/"));
+    let answer = bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/"));
     assert!(answer.contains("Hostname: "), "{answer}");
     assert!(answer.contains(CLIENT_ADDRESS), "the client's own address: {answer}");
 }
@@ -32,7 +32,7 @@ fn an_outside_client_reaches_a_published_tcp_port_and_is_seen_as_itself() {
 #[test]
 fn an_outside_client_reaches_a_published_udp_port_and_is_seen_as_itself() {
     let Some(bed) = published() else { return };
-    let answer = bed.from_client(&udp(HOST_ADDRESS, 8080));
+    let answer = bed.in_client(&udp(HOST_ADDRESS, 8080));
     assert!(answer.contains(CLIENT_ADDRESS), "{answer}");
 }
 
@@ -40,11 +40,11 @@ fn an_outside_client_reaches_a_published_udp_port_and_is_seen_as_itself() {
 fn the_host_reaches_its_published_port_by_loopback_and_by_its_address() {
     let Some(bed) = published() else { return };
     for address in ["127.0.0.1", HOST_ADDRESS, "localhost", "127.0.0.53"] {
-        let answer = bed.from_host(&format!("curl -4 -sS --max-time 5 http://{address}:8080/"));
+        let answer = bed.in_host(&format!("curl -4 -sS --max-time 5 http://{address}:8080/"));
         assert!(answer.contains("Hostname: "), "{address}: {answer}");
     }
     for address in ["127.0.0.1", HOST_ADDRESS] {
-        let answer = bed.from_host(&udp(address, 8080));
+        let answer = bed.in_host(&udp(address, 8080));
         assert!(answer.contains("Hostname: "), "udp {address}: {answer}");
     }
 }
@@ -54,7 +54,7 @@ fn an_unconnected_udp_socket_hears_from_the_address_it_asked() {
     let Some(bed) = published() else { return };
     let script = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.settimeout(5)\n\
                   s.sendto(b'hello', ('127.0.0.1', 8080))\nprint(s.recvfrom(2000)[1])";
-    let answer = bed.from_host(&format!("python3 -c \"{script}\""));
+    let answer = bed.in_host(&format!("python3 -c \"{script}\""));
     assert_eq!(answer, "('127.0.0.1', 8080)");
 }
 
@@ -62,8 +62,8 @@ fn an_unconnected_udp_socket_hears_from_the_address_it_asked() {
 fn the_host_reaches_a_container_by_its_address() {
     let Some(bed) = published() else { return };
     let address = bed.address("web");
-    assert!(bed.from_host(&format!("curl -sS --max-time 5 http://{address}/")).contains("Hostname: "));
-    bed.from_host(&format!("busybox ping -c 2 -W 2 {address}"));
+    assert!(bed.in_host(&format!("curl -sS --max-time 5 http://{address}/")).contains("Hostname: "));
+    bed.in_host(&format!("busybox ping -c 2 -W 2 {address}"));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_container_reaches_itself_through_its_published_port() {
     });
     // The stock client's exec comes later; nsenter is what a person at the host would use.
     let pid = bed.inspect("self", "{{.State.Pid}}");
-    assert_eq!(bed.from_host(&format!("nsenter -t {pid} -n {curl}")), "mine");
+    assert_eq!(bed.in_host(&format!("nsenter -t {pid} -n {curl}")), "mine");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_leaves_is_masqueraded_and_comes_back() {
 fn container_addresses_are_unreachable_from_outside() {
     let Some(bed) = published() else { return };
     let web = bed.address("web");
-    bed.from_client(&format!("ip route add {web}/32 via {HOST_ADDRESS}"));
+    bed.in_client(&format!("ip route add {web}/32 via {HOST_ADDRESS}"));
     let output = shell(bed.topology.client.command("sh"), &format!("curl -sS --max-time 2 http://{web}/"));
     assert!(!output.status.success(), "{output}");
 }
@@ -151,10 +151,10 @@ fn a_container_cannot_speak_for_another() {
     let mut octets: Vec<_> = web.split('.').collect();
     octets[3] = "77";
     let stolen = octets.join(".");
-    bed.from_host(&format!("nsenter -t {pid} -n ip address add {stolen}/24 dev eth0"));
+    bed.in_host(&format!("nsenter -t {pid} -n ip address add {stolen}/24 dev eth0"));
     let line = format!("nsenter -t {pid} -n busybox ping -c 1 -W 1 -I {stolen} {web}");
     assert!(!shell(bed.topology.host.command("sh"), &line).status.success());
-    let metrics = bed.from_host("curl -sS http://127.0.0.1:9323/metrics");
+    let metrics = bed.in_host("curl -sS http://127.0.0.1:9323/metrics");
     let spoofed: Vec<_> = metrics.lines().filter(|line| line.contains("reason=\"spoofed")).collect();
     assert!(spoofed.iter().any(|line| !line.ends_with(" 0")), "the drop is counted: {spoofed:?}");
 }
@@ -171,7 +171,7 @@ fn a_range_of_ports_is_published_as_one() {
         "20000-20999:20000-20999",
         "beeline/whoami",
     ]);
-    let answer = bed.from_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:20500/"));
+    let answer = bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:20500/"));
     assert!(answer.contains("Hostname: "), "{answer}");
     let ports = bed.beeline_ok(&["ports"]);
     assert!(ports.contains("20000-20999"), "{ports}");
@@ -190,7 +190,7 @@ fn ten_megabytes_arrive_whole_in_both_directions() {
          while len(r)<len(d):\n b=s.recv(1<<16)\n if not b: break\n r+=b\nprint(r==d)\""
     );
     let dir = tempfile::tempdir().unwrap();
-    let answer = bed.from_client(&format!("cd {} && {script}", dir.path().display()));
+    let answer = bed.in_client(&format!("cd {} && {script}", dir.path().display()));
     assert_eq!(answer, "True");
 }
 
@@ -198,35 +198,35 @@ fn ten_megabytes_arrive_whole_in_both_directions() {
 fn the_programs_are_ours_and_netfilter_is_not_used() {
     let Some(bed) = published() else { return };
     // The state before is compared at the end of every test; this one looks while traffic flows.
-    let client = bed.from_client(&format!("curl -sS http://{HOST_ADDRESS}:8080/"));
+    let client = bed.in_client(&format!("curl -sS http://{HOST_ADDRESS}:8080/"));
     assert!(client.contains("Hostname"));
     assert_eq!(crate::bed::netfilter(&bed.topology).trim(), "");
     // The kernel keeps fifteen characters of a program's name. `bpftool net` knows TCX only from version 7.3 on.
-    let loaded = bed.from_host("bpftool prog show");
+    let loaded = bed.in_host("bpftool prog show");
     for program in ["uplink_ingress", "uplink_egress", "container_ingre", "gateway_egress"] {
         assert!(loaded.contains(program), "{program}: {loaded}");
     }
-    assert_eq!(bed.from_host("pgrep -c -x docker-proxy || true"), "0");
-    let pinned = bed.from_host(&format!("ls /sys/fs/bpf/beeline/{}", bed.topology.instance));
+    assert_eq!(bed.in_host("pgrep -c -x docker-proxy || true"), "0");
+    let pinned = bed.in_host(&format!("ls /sys/fs/bpf/beeline/{}", bed.topology.instance));
     assert!(!pinned.is_empty());
 }
 
 #[test]
 fn a_users_own_netfilter_rules_stay_as_they_are() {
     let Some(bed) = Bed::without_daemon() else { return };
-    bed.from_host("nft add table inet mine && nft add chain inet mine forwarding '{ type filter hook forward priority 0; policy drop; }'");
+    bed.in_host("nft add table inet mine && nft add chain inet mine forwarding '{ type filter hook forward priority 0; policy drop; }'");
     let before = crate::bed::netfilter(&bed.topology);
     let mut bed = bed;
     bed.start();
     bed.docker_ok(&["run", "-d", "-p", "8080:80", "beeline/whoami"]);
     // Even a policy that drops what is forwarded does not stop us: our packets do not pass there.
     assert!(
-        bed.from_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
+        bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
     );
     assert_eq!(crate::bed::netfilter(&bed.topology), before);
-    bed.from_host("nft flush ruleset");
+    bed.in_host("nft flush ruleset");
     assert!(
-        bed.from_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
+        bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
     );
 }
 
@@ -260,16 +260,16 @@ fn two_daemons_live_side_by_side_in_one_namespace() {
     };
     docker(&["run", "-d", "--name", "web", "-p", "8088:80", "beeline/whoami"]);
     for port in [8080, 8088] {
-        let answer = bed.from_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:{port}/"));
+        let answer = bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:{port}/"));
         assert!(answer.contains("Hostname"), "{port}: {answer}");
-        let answer = bed.from_host(&format!("curl -sS --max-time 5 http://127.0.0.1:{port}/"));
+        let answer = bed.in_host(&format!("curl -sS --max-time 5 http://127.0.0.1:{port}/"));
         assert!(answer.contains("Hostname"), "{port}: {answer}");
     }
     docker(&["rm", "-f", "web"]);
     second.stop().unwrap();
     assert!(!std::path::Path::new("/sys/fs/bpf/beeline").join(&instance).exists());
     assert!(
-        bed.from_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
+        bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
     );
 }
 
@@ -279,15 +279,15 @@ fn a_slow_reader_gets_every_byte_after_half_close() {
     bed.busybox();
     bed.docker_ok(&["run", "-d", "-p", "9000:9000", "busybox", "sh", "-c", "nc -l -p 9000 -e wc -c"]);
     let script = format!("sleep 0.5; head -c 3000000 /dev/zero | timeout 10 busybox nc {HOST_ADDRESS} 9000");
-    assert_eq!(bed.from_client(&script), "3000000");
+    assert_eq!(bed.in_client(&script), "3000000");
 }
 
 #[test]
 fn the_kernel_sides_log_reaches_the_daemons() {
     let Some(mut bed) = Bed::without_daemon() else { return };
-    std::fs::write(bed.dirs.config(), "{ \"log-level\": \"debug\" }").unwrap();
+    fs::write(bed.dirs.config(), "{ \"log-level\": \"debug\" }").unwrap();
     bed.start();
     bed.docker_ok(&["run", "-d", "-p", "8080:80", "beeline/whoami"]);
-    bed.from_client(&format!("curl -sS http://{HOST_ADDRESS}:8080/"));
+    bed.in_client(&format!("curl -sS http://{HOST_ADDRESS}:8080/"));
     bed.eventually("a line from the programs", || bed.dirs.log().contains(CLIENT_ADDRESS).then_some(()));
 }

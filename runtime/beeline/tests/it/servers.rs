@@ -43,14 +43,14 @@ fn nginx_serves_pages_through_a_published_port() {
             .success()
             .then_some(())
     });
-    let expected = bed.from_host(&format!("sha256sum < {}", site.join("large").display()));
+    let expected = bed.in_host(&format!("sha256sum < {}", site.join("large").display()));
     for _ in 0..5 {
         assert_eq!(
-            bed.from_client(&format!("curl -sS http://{HOST_ADDRESS}:8080/large | sha256sum")),
+            bed.in_client(&format!("curl -sS http://{HOST_ADDRESS}:8080/large | sha256sum")),
             expected
         );
     }
-    let report = bed.from_client(&format!("wrk -t1 -c16 -d3s http://{HOST_ADDRESS}:8080/small"));
+    let report = bed.in_client(&format!("wrk -t1 -c16 -d3s http://{HOST_ADDRESS}:8080/small"));
     assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
     let requests: u64 =
         report.lines().find_map(|line| line.trim().split_once(" requests in")?.0.parse().ok()).unwrap();
