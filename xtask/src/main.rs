@@ -15,6 +15,7 @@ mod setup;
 mod stage;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Task {
     Build(build::Arguments),
     Test(test::Arguments),
     Demo(demo::Arguments),
+    Vm(vm::Arguments),
     Bench(bench::Arguments),
     Tidy(tidy::Arguments),
     #[command(hide = true)]
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Task::Build(arguments) => arguments.run(),
         Task::Test(arguments) => arguments.run(),
         Task::Demo(arguments) => arguments.run(),
+        Task::Vm(arguments) => arguments.run(),
         Task::Bench(arguments) => arguments.run(),
         Task::Load(arguments) => arguments.run(),
         Task::Tidy(arguments) => arguments.run(),

@@ -6,6 +6,7 @@ pub(crate) mod cargo_tools;
 mod needs;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::progress::note;
 
@@ -18,6 +19,8 @@ pub(crate) enum Purpose {
     Bpf,
     /// Everything the tests run: nextest, cargo-deny and real programs from Debian.
     Test,
+    /// QEMU, and what unpacks kernels for it.
+    Vm,
     /// Tools that look at the network, for the demo.
     Demo,
     /// Peers and load generators, for the measurements.
@@ -37,8 +40,8 @@ impl Arguments {
         match self.purpose {
             Some(purpose) => ensure(purpose)?,
             None => {
-                for purpose in [Purpose::Build, Purpose::Bpf, Purpose::Test, Purpose::Demo, Purpose::Bench] {
-                    ensure(purpose)?;
+                for purpose in Purpose::value_variants() {
+                    ensure(*purpose)?;
                 }
             }
         }
@@ -53,6 +56,6 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
     match purpose {
         Purpose::Bpf => bpf_toolchain::ensure().map(|_toolchain| ()),
         Purpose::Test => cargo_tools::ensure(&[cargo_tools::NEXTEST, cargo_tools::DENY]),
-        Purpose::Build | Purpose::Demo | Purpose::Bench => Ok(()),
+        Purpose::Build | Purpose::Vm | Purpose::Demo | Purpose::Bench => Ok(()),
     }
 }

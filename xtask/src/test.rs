@@ -13,7 +13,7 @@ use crate::progress::{note, seconds, step};
 use crate::run::Run;
 use crate::setup::{self, Purpose};
 use crate::workspace::{is_root, root};
-use crate::{bpf, build, tidy};
+use crate::{bpf, build, tidy, vm};
 
 /// Run every check and test, or only the tests that the arguments select
 ///
@@ -42,6 +42,7 @@ impl Arguments {
             step("documentation tests", |step| {
                 cargo(&root).args(["test", "--quiet", "--workspace", "--doc"]).quiet(step)
             })?;
+            vm::on_all(&binary)?;
             note(&format!("checks passed, the tests come now ({} so far)", seconds(start.elapsed())));
         }
         // Last, so that nextest's summary is the last thing to be read.

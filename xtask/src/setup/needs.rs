@@ -80,6 +80,14 @@ const TEST: &[Need] = &[
     Need::program("docker", &["docker-cli", "docker.io"]),
 ];
 
+const VM: &[Need] = &[
+    Need::program("qemu-system-x86_64", &["qemu-system-x86"]),
+    Need::program("busybox", &["busybox-static"]),
+    Need::program("depmod", &["kmod"]),
+    Need::program("cpio", &["cpio"]),
+    Need::program("xz", &["xz-utils"]),
+];
+
 const BENCH: &[Need] = &[
     Need::program("unshare", &["util-linux"]),
     Need::program("busybox", &["busybox-static"]),
@@ -98,6 +106,7 @@ fn all(purpose: Purpose) -> Vec<Need> {
         Purpose::Build => &[BUILD],
         Purpose::Demo => &[BUILD, DEMO],
         Purpose::Test => &[BUILD, DEMO, TEST],
+        Purpose::Vm => &[VM],
         Purpose::Bench => &[BUILD, DEMO, BENCH],
     };
     groups.concat()

@@ -67,7 +67,8 @@ impl Inner {
                 reason: "a device of this name is there and is no bridge: remove it or configure another instance",
             });
         }
-        netlink.raise(link.index, name, mtu, false)?;
+        // What needs an ICMP error, or cutting, is forwarded by the host's stack: it comes by this device.
+        netlink.raise(link.index, name, mtu, true)?;
         for address in netlink.addresses()?.iter().filter(|address| address.index == link.index) {
             if let IpAddr::V4(ip) = address.address
                 && ip != spec.gateway

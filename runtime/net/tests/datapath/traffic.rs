@@ -9,7 +9,7 @@ use std::{
 
 use crate::topology::Namespace;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Serves `connections` connections in a namespace: each is told its peer's address, then gets its bytes back.
 pub(crate) fn tcp_server(

@@ -1,0 +1,210 @@
+//! `cargo xtask vm`: the integration tests on kernels that this machine does not run, in QEMU.
+//!
+//! Each machine boots one of Debian's kernels with cgroup v2 alone. Its root is this machine's, read-only through 9p
+//! with a layer of memory on top, so that the test binaries find the programs that they call. There is no network
+//! device: all traffic is in namespaces that the tests make.
+
+mod initrd;
+mod kernel;
+mod machine;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::build;
+use crate::progress::{Step, note};
+use crate::run::Run;
+use crate::setup::{self, Purpose};
+use crate::workspace::{is_root, root, target_directory};
+
+use kernel::Kernel;
+
+/// The series of kernels: the oldest that is supported, where programs are attached through clsact, and one with TCX.
+const SERIES: &[&str] = &["6.1", "6.12"];
+
+/// The test binaries that a machine runs, as (package, target). All of them care for what the kernel does.
+const SUITES: &[(&str, &str)] =
+    &[("beeline-net", "datapath"), ("beeline-spawn", "container"), ("beeline", "it")];
+
+/// What is left out unless it is asked for by name: emulation makes these take minutes, and what they are about is the
+/// same on each kernel.
+const SLOW: &[&str] = &["servers::", "images::", "twenty_containers", "every_panel"];
+
+/// Run the integration tests on other kernels with cgroup v2, in QEMU
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only on this series of kernels: 6.1 or 6.12
+    #[arg(long, value_name = "SERIES")]
+    kernel: Option<String>,
+    /// Only tests with one of these in their names; also the slow ones then
+    #[arg(value_name = "TEST")]
+    tests: Vec<String>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> Result<()> {
+        let wanted = |series: &&str| self.kernel.as_deref().is_none_or(|kernel| kernel == *series);
+        let series: Vec<&str> = SERIES.iter().copied().filter(|series| wanted(series)).collect();
+        ensure!(!series.is_empty(), "no such series of kernels; there are {}", SERIES.join(" and "));
+        setup::ensure(Purpose::Test)?;
+        let binary = build::release_binary()?;
+        on(&series, &binary, &self.tests)
+    }
+}
+
+/// Runs the tests on every series.
+pub(crate) fn on_all(binary: &Path) -> Result<()> {
+    on(SERIES, binary, &[])
+}
+
+fn on(series: &[&str], binary: &Path, tests: &[String]) -> Result<()> {
+    if !cfg!(target_arch = "x86_64") {
+        note("skipped: the kernels in QEMU are those of x86_64");
+        return Ok(());
+    }
+    if !is_root() {
+        note("skipped: the kernels in QEMU share this machine's root, which takes root to read");
+        return Ok(());
+    }
+    setup::ensure(Purpose::Vm)?;
+    let cache = target_directory()?.join("vm");
+    let suites = suites()?;
+    for series in series {
+        let Some(kernel) = Kernel::obtain(series, &cache)? else {
+            note(&format!("skipped: no kernel {series} in the archives of this machine"));
+            continue;
+        };
+        run(&kernel, &suites, binary, tests)?;
+    }
+    Ok(())
+}
+
+/// Boots the kernel and runs the suites in it.
+fn run(kernel: &Kernel, suites: &[Suite], binary: &Path, tests: &[String]) -> Result<()> {
+    let step = Step::start(format!("kernel {} with cgroup v2, emulated", kernel.release()));
+    let script = script(kernel, suites, binary, tests);
+    match machine::boot(kernel, &script, &step) {
+        Ok(passed) => {
+            step.done(&format!("{passed} tests passed"));
+            Ok(())
+        }
+        Err(error) => Err(step.failed(error)),
+    }
+}
+
+/// A test binary and the directory its tests run in.
+struct Suite {
+    directory: PathBuf,
+    executable: PathBuf,
+}
+
+/// Builds the tests, as nextest does, and finds the suites' binaries.
+fn suites() -> Result<Vec<Suite>> {
+    let arguments =
+        ["test", "--no-run", "--workspace", "--quiet", "--message-format=json-render-diagnostics"];
+    let messages = Run::cargo().args(arguments).dir(&root()).output_only()?;
+    SUITES
+        .iter()
+        .map(|(package, target)| {
+            find(&messages, package, target)
+                .with_context(|| format!("cargo names no test binary {target} of {package}"))
+        })
+        .collect()
+}
+
+/// The test binary that cargo's messages (one JSON object a line) name.
+fn find(messages: &str, package: &str, target: &str) -> Option<Suite> {
+    messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).find_map(
+        |message| {
+            let manifest = PathBuf::from(message["manifest_path"].as_str()?);
+            let directory = manifest.parent()?.to_path_buf();
+            let folder = package.strip_prefix("beeline-").unwrap_or(package);
+            let is_it = message["target"]["kind"][0] == "test"
+                && message["target"]["name"] == target
+                && directory.ends_with(folder);
+            is_it
+                .then(|| message["executable"].as_str().map(PathBuf::from))?
+                .map(|executable| Suite { directory, executable })
+        },
+    )
+}
+
+/// What the machine's shell does once its root is there.
+fn script(kernel: &Kernel, suites: &[Suite], binary: &Path, tests: &[String]) -> String {
+    let mut script = String::from(include_str!("vm/guest.sh"));
+    let modules = ["veth", "bridge", "sch_ingress", "cls_bpf", "nf_tables", "tun"].join(" ");
+    script.push_str(&format!("modules {} {modules}\n", quoted(&kernel.directory().to_string_lossy())));
+    script.push_str(&format!("export BEELINE_BIN={}\n", quoted(&binary.to_string_lossy())));
+    let filters: Vec<String> = if tests.is_empty() {
+        SLOW.iter().map(|test| format!("--skip {test}")).collect()
+    } else {
+        tests.iter().map(|test| quoted(test)).collect()
+    };
+    for suite in suites {
+        script.push_str(&format!(
+            "run {} {} {}\n",
+            quoted(&suite.directory.to_string_lossy()),
+            quoted(&suite.executable.to_string_lossy()),
+            filters.join(" ")
+        ));
+    }
+    script.push_str("finish\n");
+    script
+}
+
+/// `text` as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The number of tests that passed, from the console's text; an error with what went wrong.
+fn judge(console: &str) -> Result<u64> {
+    let passed = console
+        .lines()
+        .filter_map(|line| {
+            line.trim().strip_prefix("test result: ok. ")?.split(' ').next()?.parse::<u64>().ok()
+        })
+        .sum();
+    // A machine that ran nothing has proved nothing.
+    if console.lines().any(|line| line.trim() == "beeline-vm: exit 0") && passed > 0 {
+        return Ok(passed);
+    }
+    let failed: Vec<&str> = console.lines().filter(|line| line.trim_end().ends_with("... FAILED")).collect();
+    if failed.is_empty() {
+        bail!("the machine did not get through the tests");
+    }
+    bail!("{}", failed.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passed_tests_are_counted_over_all_suites() {
+        let console = "test result: ok. 3 passed; 0 failed\ntest result: ok. 4 passed; 0 failed\nbeeline-vm: exit 0\r\n";
+        assert_eq!(judge(console).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_failure_a_hang_and_an_empty_run_are_none_of_them_a_pass() {
+        let failed = "test one ... FAILED\ntest result: FAILED. 0 passed; 1 failed\nbeeline-vm: exit 1\n";
+        assert!(judge(failed).unwrap_err().to_string().contains("test one"));
+        assert!(judge("test result: ok. 3 passed; 0 failed\n").is_err());
+        assert!(judge("beeline-vm: exit 0\n").is_err());
+    }
+
+    #[test]
+    fn a_suite_is_found_by_package_and_target() {
+        let message = |folder: &str| {
+            format!(
+                r#"{{"manifest_path":"/r/{folder}/Cargo.toml","target":{{"kind":["test"],"name":"it"}},"executable":"/t/{folder}"}}"#
+            )
+        };
+        let messages = format!("{}\n{}\n", message("image"), message("beeline"));
+        assert_eq!(find(&messages, "beeline", "it").unwrap().executable, PathBuf::from("/t/beeline"));
+        assert_eq!(find(&messages, "beeline-image", "it").unwrap().executable, PathBuf::from("/t/image"));
+        assert!(find(&messages, "beeline-net", "it").is_none());
+    }
+}
