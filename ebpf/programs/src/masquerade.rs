@@ -16,7 +16,7 @@ use crate::{
     conntrack::{self, EEXIST},
     maps::FLOWS,
     packet::{Packet, RST},
-    scratch::{self, Scratch},
+    scratch::{self, CLAIMED, FULL, NOT_FOUND, Scratch},
 };
 
 /// The ports a search goes through, each once: an odd stride that shares no factor with their number.
@@ -32,10 +32,6 @@ const SOCKET_TRIES: u32 = 8;
 
 const LISTEN: u32 = 10;
 const ESTABLISHED: u32 = 1;
-
-const NOT_FOUND: u32 = 0;
-const CLAIMED: u32 = 1;
-const FULL: u32 = 2;
 
 /// Makes the flow and returns how the outside sees it. The original port is kept if it is free; a port is free when no
 /// flow to the same peer and no socket of the host uses it.

@@ -12,6 +12,7 @@ pub const RST: u8 = 0x04;
 pub const ACK: u8 = 0x10;
 
 /// How much is known of the transport layer.
+#[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// Ports, and the header is in this packet.
@@ -65,13 +66,25 @@ impl Packet {
                 }
                 None => Transport::Unknown,
             };
-            return Ok(packet);
+        } else {
+            packet.parse_transport(ctx)?;
+            if header.more_fragments && packet.transport == Transport::Header {
+                fragment::remember(ctx, &header, packet.ports);
+            }
         }
-        packet.parse_transport(ctx)?;
-        if header.more_fragments && packet.transport == Transport::Header {
-            fragment::remember(ctx, &header, packet.ports);
-        }
+        packet.blur(ctx);
         Ok(packet)
+    }
+
+    /// Has the verifier forget of which kind the packet is: it would walk the rest of the program once for each kind. To
+    /// it, what is read from the socket buffer's scratch pad may be anything.
+    #[inline(always)]
+    fn blur(&mut self, ctx: &TcContext) {
+        let kind = [self.transport as u8, self.header.protocol, self.tcp, self.tcp_len];
+        let [transport, protocol, tcp, tcp_len] = skb::through_pad(ctx, kind);
+        // Safety: it is what was written above.
+        self.transport = unsafe { core::mem::transmute::<u8, Transport>(transport) };
+        (self.header.protocol, self.tcp, self.tcp_len) = (protocol, tcp, tcp_len);
     }
 
     #[inline(always)]

@@ -1,6 +1,12 @@
 //! Published ports: from a port of the host to a port of a container.
 
-use aya_ebpf::{btf_maps::lpm_trie::Key, helpers::bpf_get_prandom_u32, programs::TcContext};
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    btf_maps::lpm_trie::Key,
+    helpers::{bpf_get_prandom_u32, bpf_loop},
+    programs::TcContext,
+};
 use aya_log_ebpf::debug;
 use beeline_abi::{Address, Direction, DropReason, Endpoint, FlowKind, PortKey, Publish, Side, Tuple};
 
@@ -9,7 +15,7 @@ use crate::{
     count,
     maps::{ENDPOINTS, FLOWS, PORTS, PUBLISHES},
     packet::Packet,
-    scratch::{self, Scratch},
+    scratch::{self, CLAIMED, FULL, NOT_FOUND, Scratch},
 };
 
 /// How many other source ports a client's flow may try when its own is taken inside.
@@ -87,19 +93,37 @@ pub fn open(
 /// Inserts the tracking entry, with another remote port when the flow's own is taken.
 #[inline(always)]
 fn track(scratch: &mut Scratch) -> Result<(), DropReason> {
-    for _ in 0..SOURCE_TRIES {
-        match conntrack::track(scratch) {
-            Ok(()) => return Ok(()),
-            Err(EEXIST) => {}
-            Err(_) => return Err(DropReason::FlowsExhausted),
-        }
-        // Another processor may have made this very flow, or its stub was lost.
-        if let Some(existing) = unsafe { FLOWS.get(&scratch.inside) }
-            && existing.counterpart == scratch.wire
-        {
-            return Ok(());
-        }
-        scratch.inside.remote_port = 1024 + (unsafe { bpf_get_prandom_u32() } % 64512) as u16;
+    claim(scratch);
+    if scratch.outcome == NOT_FOUND {
+        // Not a loop of ours: the verifier would walk through each of its turns.
+        let callback: unsafe extern "C" fn(u32, *mut c_void) -> i64 = try_source;
+        unsafe { bpf_loop(SOURCE_TRIES, callback as *mut c_void, ptr::null_mut(), 0) };
     }
-    Err(DropReason::PortsExhausted)
+    match scratch.outcome {
+        CLAIMED => Ok(()),
+        FULL => Err(DropReason::FlowsExhausted),
+        _ => Err(DropReason::PortsExhausted),
+    }
+}
+
+/// Tries one other remote port; zero goes on.
+unsafe extern "C" fn try_source(_: u32, _: *mut c_void) -> i64 {
+    let Ok(scratch) = scratch::get() else { return 1 };
+    scratch.inside.remote_port = 1024 + (unsafe { bpf_get_prandom_u32() } % 64512) as u16;
+    claim(scratch);
+    i64::from(scratch.outcome != NOT_FOUND)
+}
+
+/// Inserts the tracking entry as it is, and notes the outcome.
+#[inline(always)]
+fn claim(scratch: &mut Scratch) {
+    scratch.outcome = match conntrack::track(scratch) {
+        Ok(()) => CLAIMED,
+        Err(EEXIST) => match unsafe { FLOWS.get(&scratch.inside) } {
+            // Another processor has made this very flow, or its stub was lost.
+            Some(existing) if existing.counterpart == scratch.wire => CLAIMED,
+            _ => NOT_FOUND,
+        },
+        Err(_) => FULL,
+    };
 }

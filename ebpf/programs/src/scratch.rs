@@ -4,6 +4,11 @@
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use beeline_abi::{DropReason, Flow, Tuple};
 
+/// Outcomes of a search for a port: every one tried was taken, one is claimed, or the table of flows is full.
+pub const NOT_FOUND: u32 = 0;
+pub const CLAIMED: u32 = 1;
+pub const FULL: u32 = 2;
+
 /// A flow in the making.
 #[repr(C)]
 pub struct Scratch {
@@ -13,7 +18,7 @@ pub struct Scratch {
     /// Their keys.
     pub inside: Tuple,
     pub wire: Tuple,
-    /// Where the search for a port starts, and how it ended.
+    /// Where a search for a port starts, and how it ended.
     pub start: u32,
     pub outcome: u32,
 }

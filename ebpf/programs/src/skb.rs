@@ -26,6 +26,16 @@ pub fn raw(ctx: &TcContext) -> &__sk_buff {
     unsafe { &*ctx.skb.skb }
 }
 
+/// Writes bytes to the scratch pad that each program has in the socket buffer, and reads them back.
+#[inline(always)]
+pub fn through_pad(ctx: &TcContext, bytes: [u8; 4]) -> [u8; 4] {
+    let pad = unsafe { &raw mut (*ctx.skb.skb).cb[0] };
+    unsafe {
+        pad.write_volatile(u32::from_ne_bytes(bytes));
+        pad.read_volatile().to_ne_bytes()
+    }
+}
+
 /// Copies bytes of the packet; none when it ends before.
 #[inline(always)]
 pub fn load<const N: usize>(ctx: &TcContext, offset: u32) -> Option<[u8; N]> {

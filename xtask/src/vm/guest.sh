@@ -27,7 +27,7 @@ run() {
     shift
     echo "beeline-vm: run $1"
     # Colours would hide the results from who reads the console.
-    "$@" --color never || status=1
+    "$@" --color never --test-threads 1 || status=1
 }
 
 finish() {

@@ -12,7 +12,7 @@ use crate::progress::Step;
 use crate::run::Run;
 
 /// The longest a machine may run.
-const DEADLINE: Duration = Duration::from_secs(900);
+const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Boots the kernel, has its shell run `script`, and returns how many tests passed. What the machine said is kept beside
 /// the kernel.

@@ -59,6 +59,32 @@ fn what_ends_while_no_daemon_lives_is_told_by_the_next() {
 }
 
 #[test]
+fn a_daemon_killed_in_the_middle_of_starts_leaves_nothing_that_its_successor_does_not_know() {
+    let Some(mut bed) = Bed::new() else { return };
+    // From the first request's arrival to the last container's start: the kill meets every step somewhere.
+    for delay in [2, 8, 15, 25, 40, 80] {
+        let starting: Vec<_> = (0..4)
+            .map(|_| {
+                let mut client = bed.docker_command(&["run", "-d", "--rm", "-p", "80", "beeline/whoami"]);
+                client.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+                client.spawn().unwrap()
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(20 + delay));
+        bed.kill_daemon();
+        for mut client in starting {
+            wait(&mut client, Duration::from_secs(10)).unwrap();
+        }
+        bed.start();
+        for port in bed.docker_ok(&["ps", "--format", "{{.Ports}}"]).lines() {
+            let port = port.split(['>', '-']).next().unwrap_or_default().replace("0.0.0.0", HOST_ADDRESS);
+            let answer = bed.in_client(&format!("curl -sS --max-time 5 http://{port}/"));
+            assert!(answer.contains("Hostname"), "what runs answers on its port: {answer}");
+        }
+    }
+}
+
+#[test]
 fn a_daemon_that_stops_leaves_containers_running() {
     let Some(mut bed) = Bed::new() else { return };
     bed.docker_ok(&["run", "-d", "--name", "web", "-p", "8080:80", "beeline/whoami"]);

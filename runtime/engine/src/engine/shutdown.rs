@@ -21,7 +21,12 @@ impl Engine {
         let mut failures = Vec::new();
         failures.extend(shared.net.destroy().await.err().map(|error| chain(&error)));
         let (hierarchy, path) = (shared.hierarchy.clone(), format!("/beeline/{}", shared.instance));
-        let groups = tokio::task::spawn_blocking(move || hierarchy.cgroup(&path)?.remove());
+        let groups = tokio::task::spawn_blocking(move || {
+            let group = hierarchy.cgroup(&path)?;
+            group.remove()?;
+            group.remove_empty_parents();
+            Ok::<_, beeline_spawn::cgroup::Error>(())
+        });
         match groups.await {
             Ok(removed) => failures.extend(removed.err().map(|error| chain(&error))),
             Err(error) => failures.push(chain(&error)),

@@ -94,6 +94,8 @@ fn load(config: &DatapathConfig, pins: &Pins, folder: &Path, cookie: u64) -> Res
             source: Box::new(source),
         })?;
         Pins::pin(fd.as_fd(), &folder.join(name))?;
+        let instructions = program.info().ok().and_then(|info| info.verified_instruction_count());
+        tracing::debug!(program = name, instructions, "verified");
         loaded.insert(name, fd);
     }
     tracing::info!(digest = DIGEST, programs = loaded.len(), "loaded the BPF programs");

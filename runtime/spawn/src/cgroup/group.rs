@@ -20,6 +20,9 @@ use super::{Error, setting};
 const PATIENCE: u32 = 500;
 const STEP: Duration = Duration::from_millis(4);
 
+/// How often making a group is begun anew.
+const WALKS: u32 = 8;
+
 /// A path in all of the host's hierarchies. Making this value makes nothing; see [`Cgroup::create`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
@@ -83,10 +86,10 @@ impl Cgroup {
     pub fn create(&self, resources: &LinuxResources) -> Result<(), Error> {
         limits::check(resources)?;
         for v1 in &self.v1 {
-            self.create_v1(v1)?;
+            patiently(|| self.create_v1(v1))?;
         }
         if let Some(unified) = &self.unified {
-            self.create_v2(unified)?;
+            patiently(|| self.create_v2(unified))?;
         }
         let settings = if self.mode == Mode::Unified { limits::v2(resources) } else { limits::v1(resources) };
         settings.iter().try_for_each(|setting| self.set(setting))
@@ -177,6 +180,17 @@ impl Cgroup {
         Error::collect(errors)
     }
 
+    /// Removes the groups above this one, the innermost first, as long as nothing else is in them.
+    pub fn remove_empty_parents(&self) {
+        let unified = self.unified.iter().map(PathBuf::as_path);
+        for mount in unified.chain(self.v1.iter().map(|v1| v1.mount.as_path())) {
+            let group = self.below(mount);
+            let parents = group.ancestors().skip(1).take_while(|parent| *parent != mount);
+            // The kernel keeps what is in use; then those above are, too.
+            let _kept = parents.map(fs::remove_dir).find(Result::is_err);
+        }
+    }
+
     /// The mounts of v1 hierarchies, for a container's own /sys/fs/cgroup.
     pub(crate) fn v1_mounts(&self) -> &[V1Mount] {
         &self.v1
@@ -247,6 +261,17 @@ impl Cgroup {
             result => result,
         }
     }
+}
+
+/// Walks a path again of which another daemon, ending, has just removed the part that was shared.
+fn patiently(mut walk: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
+    for _ in 1..WALKS {
+        match walk() {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+    }
+    walk()
 }
 
 /// Whether the directory exists now, made or found. `false` when its parent is missing.

@@ -165,3 +165,28 @@ fn a_group_below_one_that_does_not_exist_is_made_and_processes_enter_it() {
     assert_eq!(finish(created, output).unwrap().code, 0);
     sandbox.cgroup = outer;
 }
+
+#[test]
+fn the_groups_above_go_with_the_last_one_in_them() {
+    if !is_root() {
+        return;
+    }
+    let hierarchy = Hierarchy::detect().unwrap();
+    let group =
+        |name: &str| hierarchy.cgroup(&format!("/beeline-test-{}/{name}", std::process::id())).unwrap();
+    let exists = |group: &Cgroup| {
+        let paths = group.paths();
+        paths.v1.values().chain(&paths.unified).any(|path| path.exists())
+    };
+    let (inner, beside) = (group("a/b"), group("beside"));
+    inner.create(&LinuxResources::default()).unwrap();
+    beside.create(&LinuxResources::default()).unwrap();
+    inner.remove().unwrap();
+    inner.remove_empty_parents();
+    assert!(!exists(&group("a")), "it was empty");
+    assert!(exists(&beside), "another group keeps what they share");
+    beside.remove().unwrap();
+    beside.remove_empty_parents();
+    let top = hierarchy.cgroup(&format!("/beeline-test-{}", std::process::id())).unwrap();
+    assert!(!exists(&top), "nobody needs it any more");
+}
