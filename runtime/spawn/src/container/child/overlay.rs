@@ -17,6 +17,9 @@ use crate::container::step::{Overlay, Root};
 /// `mount(2)` takes a page of options.
 const PAGE: usize = 4096;
 
+/// How a directory is opened that is only to be named.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 impl Child<'_> {
     /// Mounts the root on top of the host's, where only descriptors reach it.
     pub(super) fn mount_root(&mut self, root: &Root) -> Result<(), Errno> {
@@ -29,7 +32,7 @@ impl Child<'_> {
             }
             Root::Overlay(overlay) => match self.overlay(overlay)? {
                 Some(detached) => attach(detached)?,
-                None => legacy(overlay)?,
+                None => self.legacy(overlay)?,
             },
         };
         // What failed first may have worked then.
@@ -66,6 +69,30 @@ impl Child<'_> {
     fn overlay_directory(&mut self, fs: &OwnedFd, key: &CStr, path: &CStr) -> Result<(), Errno> {
         fsconfig_set_string(fs, key, path).inspect_err(|_| self.note(path.to_bytes()))
     }
+
+    /// Before Linux 6.8, and for very long paths: all layers in one page of options. Each is named by a descriptor, so
+    /// that 127 of them fit and no character of a path means anything. It is mounted on the upper directory, which
+    /// nobody in this mount namespace needs again.
+    fn legacy(&mut self, overlay: &Overlay) -> Result<OwnedFd, Errno> {
+        let mut options = Page { bytes: [0; PAGE], length: 0 };
+        let directories = overlay.lower.iter().chain([&overlay.upper, &overlay.work]);
+        for (number, directory) in directories.enumerate() {
+            let layers = overlay.lower.len();
+            let key = match number {
+                0 => "lowerdir=",
+                _ if number == layers => ",upperdir=",
+                _ if number > layers => ",workdir=",
+                _ => ":",
+            };
+            let opened = openat(CWD, directory.as_c_str(), DIRECTORY, Mode::empty());
+            // Left open: everything above the standard streams is closed before exec.
+            let fd = opened.inspect_err(|_| self.note(directory.to_bytes()))?.into_raw_fd();
+            write!(options, "{key}/proc/self/fd/{fd}").map_err(|_| Errno::NAMETOOLONG)?;
+        }
+        let upper = overlay.upper.as_c_str();
+        mount(c"overlay", upper, c"overlay", MountFlags::empty(), Some(options.as_c_str()?))?;
+        openat(CWD, upper, DIRECTORY, Mode::empty())
+    }
 }
 
 /// Attaches a detached mount on top of the root. The descriptor then is the attached mount's.
@@ -73,29 +100,6 @@ fn attach(detached: OwnedFd) -> Result<OwnedFd, Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(&detached, c"", CWD, c"/", flags)?;
     Ok(detached)
-}
-
-/// Before Linux 6.8, and for very long paths: all layers in one page of options. Each is named by a descriptor, so that
-/// 127 of them fit and no character of a path means anything. It is mounted on the upper directory, which nobody in
-/// this mount namespace needs again.
-fn legacy(overlay: &Overlay) -> Result<OwnedFd, Errno> {
-    let mut options = Page { bytes: [0; PAGE], length: 0 };
-    let directories = overlay.lower.iter().chain([&overlay.upper, &overlay.work]);
-    for (number, directory) in directories.enumerate() {
-        let layers = overlay.lower.len();
-        let key = match number {
-            0 => "lowerdir=",
-            _ if number == layers => ",upperdir=",
-            _ if number > layers => ",workdir=",
-            _ => ":",
-        };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // Left open: everything above the standard streams is closed before exec.
-        let fd = openat(CWD, directory.as_c_str(), flags, Mode::empty())?.into_raw_fd();
-        write!(options, "{key}/proc/self/fd/{fd}").map_err(|_| Errno::NAMETOOLONG)?;
-    }
-    mount(c"overlay", overlay.upper.as_c_str(), c"overlay", MountFlags::empty(), Some(options.as_c_str()?))?;
-    openat(CWD, overlay.upper.as_c_str(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// A buffer to format into without allocating; the last byte stays zero.
