@@ -23,24 +23,39 @@ use kernel::Kernel;
 /// The series of kernels: the oldest that is supported, where programs are attached through clsact, and one with TCX.
 const SERIES: &[&str] = &["6.1", "6.12"];
 
-/// The test binaries that a machine runs, as (package, target). All of them care for what the kernel does.
-const SUITES: &[(&str, &str)] =
-    &[("beeline-net", "datapath"), ("beeline-spawn", "container"), ("beeline", "it")];
+/// A test binary that a machine runs, and which of its tests are the core: those whose outcome depends most on the kernel.
+struct Suite {
+    package: &'static str,
+    target: &'static str,
+    /// Parts of names; empty for all. Emulation makes all tests take the better part of an hour.
+    core: &'static [&'static str],
+}
 
-/// Of their tests, those whose outcome depends most on the kernel: each way of a packet, each namespace and limit, and
-/// the daemon's death. Emulation makes all of them take an hour.
-const CORE: &[&str] = &[
-    "paths::",
-    "confinement::",
-    "failure::",
-    "isolation::",
-    "limits::",
-    "continuity::killing_the_daemon",
-    "metrics::every_container",
-    "network::an_outside_client",
-    "network::containers_reach_each_other",
-    "network::the_host_reaches",
+/// Each way of a packet, each namespace and limit, and the daemon's death.
+const SUITES: &[Suite] = &[
+    Suite { package: "beeline-net", target: "datapath", core: &["paths::"] },
+    Suite { package: "beeline-spawn", target: "container", core: &[] },
+    Suite {
+        package: "beeline",
+        target: "it",
+        core: &[
+            "continuity::killing_the_daemon",
+            "limits::limits_reach_the_kernel",
+            "limits::too_much_memory",
+            "metrics::every_container",
+            "network::containers_reach_each_other",
+            "network::the_host_reaches",
+        ],
+    },
 ];
+
+/// Which tests are wanted.
+enum Selection<'a> {
+    Core,
+    All,
+    /// With one of these in their names.
+    Named(&'a [String]),
+}
 
 /// Run the integration tests on other kernels with cgroup v2, in QEMU
 #[derive(Debug, clap::Args)]
@@ -63,19 +78,22 @@ impl Arguments {
         ensure!(!series.is_empty(), "no such series of kernels; there are {}", SERIES.join(" and "));
         setup::ensure(Purpose::Test)?;
         let binary = build::release_binary()?;
-        let given: Vec<&str> = self.tests.iter().map(String::as_str).collect();
-        let tests = if self.all || !given.is_empty() { &given } else { CORE };
-        on(&series, &binary, tests)
+        let selection = match (self.all, self.tests.as_slice()) {
+            (true, _) => Selection::All,
+            (false, []) => Selection::Core,
+            (false, names) => Selection::Named(names),
+        };
+        on(&series, &binary, &selection)
     }
 }
 
 /// Runs the core tests on every series.
 pub(crate) fn core(binary: &Path) -> Result<()> {
-    on(SERIES, binary, CORE)
+    on(SERIES, binary, &Selection::Core)
 }
 
-/// Runs the tests whose names contain one of `tests`, or all for none, in a machine for each series.
-fn on(series: &[&str], binary: &Path, tests: &[&str]) -> Result<()> {
+/// Runs the tests in a machine for each series.
+fn on(series: &[&str], binary: &Path, selection: &Selection<'_>) -> Result<()> {
     if !cfg!(target_arch = "x86_64") {
         note("skipped: the kernels in QEMU are those of x86_64");
         return Ok(());
@@ -86,7 +104,7 @@ fn on(series: &[&str], binary: &Path, tests: &[&str]) -> Result<()> {
     }
     setup::ensure(Purpose::Vm)?;
     let cache = target_directory()?.join("vm");
-    let suites = suites()?;
+    let binaries = binaries()?;
     let mut kernels = Vec::new();
     for series in series {
         match Kernel::obtain(series, &cache)? {
@@ -98,7 +116,7 @@ fn on(series: &[&str], binary: &Path, tests: &[&str]) -> Result<()> {
     step(&format!("the tests on {} with cgroup v2, emulated", releases.join(" and ")), |step| {
         // Side by side: a machine has one processor.
         std::thread::scope(|scope| {
-            let run = |kernel| machine::boot(kernel, &script(kernel, &suites, binary, tests), step);
+            let run = |kernel| machine::boot(kernel, &script(kernel, &binaries, binary, selection), step);
             let machines: Vec<_> = kernels.iter().map(|kernel| scope.spawn(move || run(kernel))).collect();
             for (machine, release) in machines.into_iter().zip(&releases) {
                 let passed = machine.join().map_err(|_| anyhow!("the thread of {release} panicked"))??;
@@ -109,55 +127,60 @@ fn on(series: &[&str], binary: &Path, tests: &[&str]) -> Result<()> {
     })
 }
 
-/// A test binary and the directory its tests run in.
-struct Suite {
+/// The executable of a suite, and the directory its tests run in.
+struct Binary {
     directory: PathBuf,
     executable: PathBuf,
+    suite: &'static Suite,
 }
 
-/// Builds the tests, as nextest does, and finds the suites' binaries.
-fn suites() -> Result<Vec<Suite>> {
+/// Builds the tests, as nextest does, and finds the suites' executables.
+fn binaries() -> Result<Vec<Binary>> {
     let arguments =
         ["test", "--no-run", "--workspace", "--quiet", "--message-format=json-render-diagnostics"];
     let messages = Run::cargo().args(arguments).dir(&root()).output_only()?;
-    SUITES
-        .iter()
-        .map(|(package, target)| {
-            find(&messages, package, target)
-                .with_context(|| format!("cargo names no test binary {target} of {package}"))
-        })
-        .collect()
+    let find = |suite: &'static Suite| {
+        find(&messages, suite)
+            .with_context(|| format!("cargo names no test binary {} of {}", suite.target, suite.package))
+    };
+    SUITES.iter().map(find).collect()
 }
 
 /// The test binary that cargo's messages (one JSON object a line) name.
-fn find(messages: &str, package: &str, target: &str) -> Option<Suite> {
+fn find(messages: &str, suite: &'static Suite) -> Option<Binary> {
     messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).find_map(
         |message| {
             let manifest = PathBuf::from(message["manifest_path"].as_str()?);
             let directory = manifest.parent()?.to_path_buf();
-            let folder = package.strip_prefix("beeline-").unwrap_or(package);
+            let folder = suite.package.strip_prefix("beeline-").unwrap_or(suite.package);
             let is_it = message["target"]["kind"][0] == "test"
-                && message["target"]["name"] == target
+                && message["target"]["name"] == suite.target
                 && directory.ends_with(folder);
-            is_it
-                .then(|| message["executable"].as_str().map(PathBuf::from))?
-                .map(|executable| Suite { directory, executable })
+            is_it.then(|| message["executable"].as_str().map(PathBuf::from))?.map(|executable| Binary {
+                directory,
+                executable,
+                suite,
+            })
         },
     )
 }
 
 /// What the machine's shell does once its root is there.
-fn script(kernel: &Kernel, suites: &[Suite], binary: &Path, tests: &[&str]) -> String {
+fn script(kernel: &Kernel, binaries: &[Binary], beeline: &Path, selection: &Selection<'_>) -> String {
     let mut script = String::from(include_str!("vm/guest.sh"));
     let modules = ["veth", "bridge", "sch_ingress", "cls_bpf", "nf_tables", "tun"].join(" ");
     script.push_str(&format!("modules {} {modules}\n", quoted(&kernel.directory().to_string_lossy())));
-    script.push_str(&format!("export BEELINE_BIN={}\n", quoted(&binary.to_string_lossy())));
-    let filters: Vec<String> = tests.iter().map(|test| quoted(test)).collect();
-    for suite in suites {
+    script.push_str(&format!("export BEELINE_BIN={}\n", quoted(&beeline.to_string_lossy())));
+    for binary in binaries {
+        let filters: Vec<String> = match selection {
+            Selection::Core => binary.suite.core.iter().map(|name| quoted(name)).collect(),
+            Selection::All => Vec::new(),
+            Selection::Named(names) => names.iter().map(|name| quoted(name)).collect(),
+        };
         script.push_str(&format!(
             "run {} {} {}\n",
-            quoted(&suite.directory.to_string_lossy()),
-            quoted(&suite.executable.to_string_lossy()),
+            quoted(&binary.directory.to_string_lossy()),
+            quoted(&binary.executable.to_string_lossy()),
             filters.join(" ")
         ));
     }
@@ -215,8 +238,9 @@ mod tests {
             )
         };
         let messages = format!("{}\n{}\n", message("image"), message("beeline"));
-        assert_eq!(find(&messages, "beeline", "it").unwrap().executable, PathBuf::from("/t/beeline"));
-        assert_eq!(find(&messages, "beeline-image", "it").unwrap().executable, PathBuf::from("/t/image"));
-        assert!(find(&messages, "beeline-net", "it").is_none());
+        let suite = |target| SUITES.iter().find(|suite| suite.target == target).unwrap();
+        let it = find(&messages, suite("it")).unwrap();
+        assert_eq!((it.executable, it.directory), ("/t/beeline".into(), "/r/beeline".into()));
+        assert!(find(&messages, suite("datapath")).is_none());
     }
 }
