@@ -26,6 +26,8 @@ pub enum FlowKind {
     Published = 2,
     /// A flow of a container to the outside.
     Masqueraded = 3,
+    /// A flow of a container to a published port of its own host.
+    Hairpin = 4,
 }
 
 /// Which way a packet goes.

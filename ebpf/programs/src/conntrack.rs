@@ -16,63 +16,67 @@ use crate::{
 /// The negative errno of an insertion that found the key taken.
 pub const EEXIST: i32 = -17;
 
-/// A packet's flow: what its other side looks like, and the container's endpoint.
-pub struct Found {
-    /// The flow as the other side sees it; lies in the map.
-    pub counterpart: &'static Tuple,
+/// The flow of a packet towards a container, and where it leads.
+pub struct Inbound {
+    /// The flow as the container sees it; lies in the map.
+    pub inside: &'static Tuple,
     pub endpoint: &'static Endpoint,
     /// The publish's slot, or [`NO_PUBLISH`].
     pub publish: u32,
+}
+
+/// The flow of a packet away from a container.
+pub struct Outbound {
+    /// The flow as the other end sees it; lies in the map.
+    pub wire: &'static Tuple,
+    /// A [`FlowKind`].
     pub kind: u8,
 }
 
 /// Finds the flow of a packet towards a container by its wire tuple. A flow whose publish or endpoint has changed is
 /// forgotten.
 #[inline(always)]
-pub fn inbound(packet: &Packet, wire: &Tuple) -> Option<Found> {
+pub fn inbound(packet: &Packet, wire: &Tuple) -> Option<Inbound> {
     let stub = unsafe { FLOWS.get(wire) }?;
     let Some(flow) = FLOWS.get_ptr_mut(&stub.counterpart) else {
         let _ = FLOWS.remove(wire);
         return None;
     };
     let flow = unsafe { &mut *flow };
-    let Some(endpoint) = alive(flow, &stub.counterpart) else {
+    let endpoint = unsafe { ENDPOINTS.get(&stub.counterpart.local) };
+    let Some(endpoint) = endpoint.filter(|endpoint| is_alive(flow, endpoint.generation)) else {
         let _ = FLOWS.remove(&stub.counterpart);
         let _ = FLOWS.remove(wire);
         return None;
     };
     touch(flow, packet, Direction::In);
-    Some(Found { counterpart: &stub.counterpart, endpoint, publish: flow.publish, kind: flow.kind })
+    Some(Inbound { inside: &stub.counterpart, endpoint, publish: flow.publish })
 }
 
-/// Finds the flow of a packet away from a container by its inside tuple.
+/// Finds the flow of a packet away from the container of this generation by its inside tuple.
 #[inline(always)]
-pub fn outbound(packet: &Packet, inside: &Tuple) -> Option<Found> {
+pub fn outbound(packet: &Packet, inside: &Tuple, generation: u32) -> Option<Outbound> {
     let flow = FLOWS.get_ptr_mut(inside)?;
     let flow = unsafe { &mut *flow };
-    let Some(endpoint) = alive(flow, inside) else {
+    if !is_alive(flow, generation) {
         let _ = FLOWS.remove(&flow.counterpart);
         let _ = FLOWS.remove(inside);
         return None;
-    };
+    }
     touch(flow, packet, Direction::Out);
-    Some(Found { counterpart: &flow.counterpart, endpoint, publish: flow.publish, kind: flow.kind })
+    Some(Outbound { wire: &flow.counterpart, kind: flow.kind })
 }
 
-/// The flow's endpoint, if it and the flow's publish are still those it was made for.
+/// Whether the flow's endpoint, whose generation is now this, and its publish are those it was made for.
 #[inline(always)]
-fn alive(flow: &Flow, inside: &Tuple) -> Option<&'static Endpoint> {
-    let endpoint = unsafe { ENDPOINTS.get(&inside.local) }?;
-    if endpoint.generation != flow.endpoint_generation {
-        return None;
+fn is_alive(flow: &Flow, generation: u32) -> bool {
+    if generation != flow.endpoint_generation {
+        return false;
     }
-    if flow.publish != NO_PUBLISH {
-        let publish = PUBLISHES.get(flow.publish)?;
-        if publish.generation != flow.publish_generation {
-            return None;
-        }
+    if flow.publish == NO_PUBLISH {
+        return true;
     }
-    Some(endpoint)
+    PUBLISHES.get(flow.publish).is_some_and(|publish| publish.generation == flow.publish_generation)
 }
 
 /// Notes that a packet was seen. Writes as little as it can: flows are shared between processors.

@@ -68,17 +68,47 @@ fn judge(ctx: &TcContext, device: &mut Device) -> Verdict {
     if packet.header.destination.to_ne_bytes()[0] >= 224 {
         return Err(DropReason::Multicast);
     }
-    if let Some(peer) = unsafe { ENDPOINTS.get(destination) } {
-        return to_member(ctx, device, &frame, &packet, peer);
-    }
     let network = unsafe { NETWORKS.get(device.network) }.ok_or(DropReason::NoEndpoint)?;
+    let is_inside = packet.header.destination & network.mask == network.subnet;
+    if !is_inside && let Some(wire) = known(device, &packet, network) {
+        return or_the_long_way(ctx, &frame, network, along(ctx, &packet, wire));
+    }
+    if let Some(peer) = unsafe { ENDPOINTS.get(destination) } {
+        return to_member(ctx, device, &frame, &packet, network, peer);
+    }
     if unsafe { ADDRESSES.get(destination) }.is_some() {
         return to_host(ctx, device, &frame, &packet, network);
     }
-    if packet.header.destination & network.mask == network.subnet {
+    if is_inside {
         return Err(DropReason::NoEndpoint);
     }
-    to_outside(ctx, device, &frame, &packet, network)
+    or_the_long_way(ctx, &frame, network, begin(ctx, device, &packet, network))
+}
+
+/// The way of a packet that belongs to a flow with the outside: most do, and need no other look-up.
+#[inline(always)]
+fn known(device: &Device, packet: &Packet, network: &Network) -> Option<&'static Tuple> {
+    if !packet.has_ports() {
+        return None;
+    }
+    let found = conntrack::outbound(packet, &packet.outbound(Side::Inside), device.generation)?;
+    let is_internal = network.flags & network_flags::INTERNAL != 0;
+    let is_open =
+        found.kind == FlowKind::Published as u8 || found.kind == FlowKind::Masqueraded as u8 && !is_internal;
+    is_open.then_some(found.wire)
+}
+
+/// What needs an ICMP error, or cutting, takes the long way: the host's stack does both, and `uplink_egress` translates
+/// what leaves.
+#[inline(always)]
+fn or_the_long_way(ctx: &TcContext, frame: &EthernetHeader, network: &Network, outcome: Verdict) -> Verdict {
+    match outcome {
+        Err(reason @ (DropReason::TooBig | DropReason::TtlExceeded)) => {
+            count::refused(ctx, reason);
+            forward::to_host(ctx, &frame.destination, &frame.source, network)
+        }
+        outcome => outcome,
+    }
 }
 
 /// To another container: directly, unless it is the answer to a flow that came through a published port.
@@ -88,19 +118,19 @@ fn to_member(
     device: &Device,
     frame: &EthernetHeader,
     packet: &Packet,
+    network: &Network,
     peer: &'static Endpoint,
 ) -> Verdict {
     if peer.flags & device_flags::LOCAL_NAT != 0
         && packet.has_ports()
-        && let Some(found) = conntrack::outbound(packet, &packet.outbound(Side::Inside))
+        && let Some(found) = conntrack::outbound(packet, &packet.outbound(Side::Inside), device.generation)
     {
-        nat::translate(ctx, packet, &Ends::outbound(found.counterpart), 0)?;
+        nat::translate(ctx, packet, &Ends::outbound(found.wire), 0)?;
         return forward::to_container(ctx, packet.l3, peer);
     }
     if peer.network != device.network {
         return Err(DropReason::Isolated);
     }
-    let network = unsafe { NETWORKS.get(device.network) }.ok_or(DropReason::NoEndpoint)?;
     if network.flags & network_flags::ICC == 0 {
         return Err(DropReason::Isolated);
     }
@@ -134,14 +164,15 @@ fn to_published(
         let wire = packet.inbound(Side::Wire);
         if let Some(found) = conntrack::inbound(packet, &wire) {
             count::published(ctx, found.publish);
-            nat::translate(ctx, packet, &Ends::inbound(found.counterpart), 0)?;
+            nat::translate(ctx, packet, &Ends::inbound(found.inside), 0)?;
             return forward::to_container(ctx, packet.l3, found.endpoint).map(Some);
         }
         // The answer to a flow with oneself: the gateway stood in for the client.
         let inside = packet.outbound(Side::Inside);
-        if let Some(found) = conntrack::outbound(packet, &inside) {
-            nat::translate(ctx, packet, &Ends::outbound(found.counterpart), 0)?;
-            return forward::to_container(ctx, packet.l3, found.endpoint).map(Some);
+        if let Some(found) = conntrack::outbound(packet, &inside, device.generation) {
+            let own = unsafe { ENDPOINTS.get(device.address) }.ok_or(DropReason::NoEndpoint)?;
+            nat::translate(ctx, packet, &Ends::outbound(found.wire), 0)?;
+            return forward::to_container(ctx, packet.l3, own).map(Some);
         }
     }
     if packet.header.protocol == ip::TCP && !packet.opens() {
@@ -151,7 +182,8 @@ fn to_published(
     let Some(target) = publish::find(&wire.local, wire.protocol, wire.local_port) else { return Ok(None) };
     let is_self = target.publish.container == device.address;
     let gateway = if is_self { Some(&network.gateway) } else { None };
-    let Some((inside, endpoint)) = publish::open(ctx, packet, &wire, target, gateway)? else {
+    let Some((inside, endpoint)) = publish::open(ctx, packet, &wire, target, FlowKind::Hairpin, gateway)?
+    else {
         return Ok(None);
     };
     // Only ever raised: from now on packets to this endpoint are looked up.
@@ -164,39 +196,14 @@ fn to_published(
     forward::to_container(ctx, packet.l3, endpoint).map(Some)
 }
 
-/// To the outside: along its flow, or masqueraded by a new one. What needs an ICMP error, or cutting, takes the long
-/// way: the host's stack does both, and `uplink_egress` translates what leaves.
+/// To the outside, by no flow that is known: a new one, or none at all.
 #[inline(always)]
-fn to_outside(
-    ctx: &TcContext,
-    device: &Device,
-    frame: &EthernetHeader,
-    packet: &Packet,
-    network: &Network,
-) -> Verdict {
-    match direct(ctx, device, packet, network) {
-        Err(reason @ (DropReason::TooBig | DropReason::TtlExceeded)) => {
-            count::refused(ctx, reason);
-            forward::to_host(ctx, &frame.destination, &frame.source, network)
-        }
-        outcome => outcome,
-    }
-}
-
-#[inline(always)]
-fn direct(ctx: &TcContext, device: &Device, packet: &Packet, network: &Network) -> Verdict {
+fn begin(ctx: &TcContext, device: &Device, packet: &Packet, network: &Network) -> Verdict {
     if packet.transport == Transport::Error {
-        return error_to_outside(ctx, packet);
+        return error_to_outside(ctx, device, packet);
     }
     let is_internal = network.flags & network_flags::INTERNAL != 0;
     let is_masqueraded = network.flags & network_flags::MASQUERADE != 0;
-    let inside = packet.outbound(Side::Inside);
-    if packet.has_ports()
-        && let Some(found) = conntrack::outbound(packet, &inside)
-        && (found.kind == FlowKind::Published as u8 || !is_internal)
-    {
-        return along(ctx, packet, found.counterpart);
-    }
     if is_internal {
         return Err(DropReason::Internal);
     }
@@ -220,6 +227,7 @@ fn direct(ctx: &TcContext, device: &Device, packet: &Packet, network: &Network) 
     if !route.uplink.address.is_v4() {
         return Err(DropReason::NoUplink);
     }
+    let inside = packet.outbound(Side::Inside);
     let wire = masquerade::open(ctx, packet, &inside, &route.uplink.address, device.generation)?;
     nat::translate(ctx, packet, &Ends::outbound(wire), 1)?;
     forward::to_outside(&route)
@@ -235,10 +243,10 @@ fn along(ctx: &TcContext, packet: &Packet, wire: &Tuple) -> Verdict {
 
 /// A container's ICMP error about a packet that came to it.
 #[inline(always)]
-fn error_to_outside(ctx: &TcContext, packet: &Packet) -> Verdict {
+fn error_to_outside(ctx: &TcContext, device: &Device, packet: &Packet) -> Verdict {
     let embedded = Embedded::parse(ctx, packet)?;
-    let found = embedded.flow_from_container(packet).ok_or(DropReason::IcmpUnrelated)?;
-    let wire = found.counterpart;
+    let found = embedded.flow_from_container(packet, device.generation).ok_or(DropReason::IcmpUnrelated)?;
+    let wire = found.wire;
     let route = forward::route(ctx, packet, wire.local.v4_word(), wire.remote.v4_word())?;
     embedded.translate_out(ctx, packet, wire, 1)?;
     forward::to_outside(&route)

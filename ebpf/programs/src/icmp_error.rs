@@ -7,7 +7,7 @@ use aya_ebpf::programs::TcContext;
 use beeline_abi::{Difference, DropReason, Icmp, Ipv4Header, Ports, Side, Tuple, icmp, ip};
 
 use crate::{
-    conntrack::{self, Found},
+    conntrack::{self, Inbound, Outbound},
     nat::{self, Ends},
     packet::Packet,
     skb,
@@ -65,14 +65,14 @@ impl Embedded {
 
     /// The flow of an error that came from outside: it carries what went out.
     #[inline(always)]
-    pub fn flow_from_outside(&self, packet: &Packet) -> Option<Found> {
+    pub fn flow_from_outside(&self, packet: &Packet) -> Option<Inbound> {
         conntrack::inbound(packet, &self.outbound(Side::Wire))
     }
 
-    /// The flow of an error that a container sends: it carries what came in.
+    /// The flow of an error that the container of this generation sends: it carries what came in.
     #[inline(always)]
-    pub fn flow_from_container(&self, packet: &Packet) -> Option<Found> {
-        conntrack::outbound(packet, &self.inbound(Side::Inside))
+    pub fn flow_from_container(&self, packet: &Packet, generation: u32) -> Option<Outbound> {
+        conntrack::outbound(packet, &self.inbound(Side::Inside), generation)
     }
 
     /// Rewrites an error from outside as the container is to see it.

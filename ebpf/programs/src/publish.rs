@@ -60,6 +60,7 @@ pub fn open(
     packet: &Packet,
     wire: &Tuple,
     target: Target,
+    kind: FlowKind,
     gateway: Option<&Address>,
 ) -> Result<Option<(&'static Tuple, &'static Endpoint)>, DropReason> {
     let Some(endpoint) = (unsafe { ENDPOINTS.get(&target.publish.container) }) else { return Ok(None) };
@@ -72,7 +73,7 @@ pub fn open(
     if let Some(gateway) = gateway {
         scratch.inside.remote = *gateway;
     }
-    conntrack::begin(scratch, packet, Direction::In, FlowKind::Published, endpoint.generation);
+    conntrack::begin(scratch, packet, Direction::In, kind, endpoint.generation);
     scratch.flow.publish = target.slot;
     scratch.flow.publish_generation = target.publish.generation;
     track(scratch)?;

@@ -1,7 +1,7 @@
 //! Packets from and to the outside.
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
-use beeline_abi::{DropReason, ETHERNET_LEN, Side, ether, ip, network_flags, uplink_flags};
+use beeline_abi::{DropReason, ETHERNET_LEN, FlowKind, Side, ether, ip, network_flags, uplink_flags};
 
 use crate::{
     conntrack, count,
@@ -51,7 +51,7 @@ pub fn ingress(ctx: &TcContext) -> Verdict {
     let wire = packet.inbound(Side::Wire);
     if let Some(found) = conntrack::inbound(&packet, &wire) {
         count::published(ctx, found.publish);
-        let ends = Ends::inbound(found.counterpart);
+        let ends = Ends::inbound(found.inside);
         nat::translate(ctx, &packet, &ends, 1)?;
         return to_container(ctx, l3, found.endpoint);
     }
@@ -64,7 +64,10 @@ pub fn ingress(ctx: &TcContext) -> Verdict {
     if !is_opening && (packet.tcp & RST != 0 || masquerade::host_is_connected(ctx, &wire)) {
         return PASS;
     }
-    let Some((inside, endpoint)) = publish::open(ctx, &packet, &wire, target, None)? else { return PASS };
+    let Some((inside, endpoint)) = publish::open(ctx, &packet, &wire, target, FlowKind::Published, None)?
+    else {
+        return PASS;
+    };
     count::published(ctx, target.slot);
     nat::translate(ctx, &packet, &Ends::inbound(inside), 1)?;
     to_container(ctx, l3, endpoint)
@@ -89,7 +92,7 @@ fn unknown(ctx: &TcContext, packet: &Packet) -> Verdict {
 fn error(ctx: &TcContext, packet: &Packet) -> Verdict {
     let Ok(embedded) = Embedded::parse(ctx, packet) else { return PASS };
     let Some(found) = embedded.flow_from_outside(packet) else { return unknown(ctx, packet) };
-    embedded.translate_in(ctx, packet, found.counterpart, 1)?;
+    embedded.translate_in(ctx, packet, found.inside, 1)?;
     to_container(ctx, packet.l3, found.endpoint)
 }
 
@@ -116,8 +119,8 @@ pub fn egress(ctx: &TcContext) -> Verdict {
         return Err(DropReason::Protocol);
     }
     let inside = packet.outbound(Side::Inside);
-    if let Some(found) = conntrack::outbound(&packet, &inside) {
-        nat::translate(ctx, &packet, &Ends::outbound(found.counterpart), 0)?;
+    if let Some(found) = conntrack::outbound(&packet, &inside, endpoint.generation) {
+        nat::translate(ctx, &packet, &Ends::outbound(found.wire), 0)?;
         return PASS;
     }
     if !masquerade::may_begin(&packet) {
