@@ -3,11 +3,14 @@
 //! | path      | where the server is |
 //! |-----------|---------------------|
 //! | ceiling   | on the host itself: no container, no translation |
-//! | routed    | in a namespace behind the host, reached by its own address |
+//! | contained | in a container on the host's own network: what its control groups and system call filter cost |
+//! | routed    | in a container behind the host, reached by its own address |
 //! | beeline   | in a container, reached through a published port |
-//! | iptables  | in a namespace behind a bridge, reached through a DNAT rule, with masquerade: what Docker sets up |
+//! | iptables  | in a container behind a bridge, reached through a DNAT rule, with masquerade: what Docker sets up |
 //!
-//! Each has a host of its own, so that no path pays for another's rules or programs.
+//! The containers are alike, Beeline's own all of them, so that each server pays the same for its control groups and its
+//! system call filter; only the way of the packets differs. Each way has a host of its own, so that none pays for
+//! another's rules or programs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,6 +31,9 @@ use crate::stage::Stage;
 /// Where every server listens, and where it is published.
 const PORT: u16 = 9000;
 
+/// Where the server listens that is in a container on the host's network, which has the other port published.
+const CONTAINED_PORT: u16 = 9002;
+
 /// A server behind the host, and the host's address towards it (TEST-NET-2, RFC 5737).
 const SERVER_ADDRESS: &str = "198.51.100.2";
 const GATEWAY_ADDRESS: &str = "198.51.100.1";
@@ -36,9 +42,8 @@ const SERVER_NET: &str = "198.51.100.0/24";
 /// The path that the others are compared with.
 const CEILING: &str = "ceiling";
 
-/// The image and the container that serve on Beeline's path.
+/// The image of the servers in containers.
 const IMAGE: &str = "beeline-bench/load";
-const CONTAINER: &str = "load";
 
 /// A way to a server. The server ends with this value.
 struct Route<'a> {
@@ -50,17 +55,14 @@ struct Route<'a> {
 
 /// What runs the server, and where.
 enum Server {
-    Process {
-        child: Child,
-        _namespace: Option<NetNs>,
-    },
+    Process(Child),
     /// A container: the stage ends it.
     Container,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Self::Process { child, .. } = self {
+        if let Self::Process(child) = self {
             // Both fail only when it has ended already.
             let _gone = child.kill();
             let _reaped = child.wait();
@@ -88,11 +90,13 @@ pub(super) fn measure(stage: &Stage, work: &Path, rounds: u32, seconds: f64) -> 
     let plain = Topology::create("beeline-bench-plain")?;
     let netfilter = Topology::create("beeline-bench-nat")?;
     let load = std::env::current_exe().context("find this program, which also makes the load")?;
+    import(stage, work, &load)?;
     let routes = [
         ceiling(&plain, &load)?,
-        routed(&plain, &load)?,
-        published(stage, work, &load)?,
-        translated(&netfilter, &load)?,
+        contained(stage)?,
+        routed(stage, &plain)?,
+        published(stage)?,
+        translated(stage, &netfilter)?,
     ];
     let names: Vec<&'static str> = routes.iter().map(|route| route.name).collect();
     for route in &routes {
@@ -132,27 +136,44 @@ fn parse(printed: &str) -> Option<Figure> {
 }
 
 fn ceiling<'a>(plain: &'a Topology, load: &Path) -> Result<Route<'a>> {
-    let child = serve(&plain.host, load)?;
-    let server = Server::Process { child, _namespace: None };
-    Ok(Route { name: CEILING, topology: plain, target: address(HOST_ADDRESS)?, _server: server })
+    let mut command = plain.host.command(load);
+    command.args(["load", "serve", &format!("0.0.0.0:{PORT}")]).stdin(Stdio::null());
+    let child = command.spawn().with_context(|| format!("start {}", load.display()))?;
+    Ok(Route {
+        name: CEILING,
+        topology: plain,
+        target: address(HOST_ADDRESS, PORT)?,
+        _server: Server::Process(child),
+    })
 }
 
-fn routed<'a>(plain: &'a Topology, load: &Path) -> Result<Route<'a>> {
-    let namespace = NetNs::create(&format!("beeline-bench-{}-routed", plain.instance))?;
-    link(&plain.host, "srv0", &namespace)?;
+fn contained(stage: &Stage) -> Result<Route<'_>> {
+    run(stage, "contained", CONTAINED_PORT, &["--network", "host"])?;
+    Ok(Route {
+        name: "contained",
+        topology: &stage.topology,
+        target: address(HOST_ADDRESS, CONTAINED_PORT)?,
+        _server: Server::Container,
+    })
+}
+
+fn routed<'a>(stage: &Stage, plain: &'a Topology) -> Result<Route<'a>> {
+    link(stage, "routed", &plain.host, "srv0")?;
     ip(&plain.host, &format!("address add {GATEWAY_ADDRESS}/24 dev srv0"))?;
     forward(&plain.host)?;
     ip(&plain.client, &format!("route add {SERVER_NET} via {HOST_ADDRESS}"))?;
-    let child = serve(&namespace, load)?;
-    let server = Server::Process { child, _namespace: Some(namespace) };
-    Ok(Route { name: "routed", topology: plain, target: address(SERVER_ADDRESS)?, _server: server })
+    Ok(Route {
+        name: "routed",
+        topology: plain,
+        target: address(SERVER_ADDRESS, PORT)?,
+        _server: Server::Container,
+    })
 }
 
 /// The same way through a bridge and the rules that Docker writes for one published port.
-fn translated<'a>(topology: &'a Topology, load: &Path) -> Result<Route<'a>> {
+fn translated<'a>(stage: &Stage, topology: &'a Topology) -> Result<Route<'a>> {
     let host = &topology.host;
-    let namespace = NetNs::create(&format!("beeline-bench-{}-nat", topology.instance))?;
-    link(host, "srv0", &namespace)?;
+    link(stage, "iptables", host, "srv0")?;
     ip(host, "link add br0 type bridge")?;
     ip(host, "link set srv0 master br0")?;
     ip(host, &format!("address add {GATEWAY_ADDRESS}/24 dev br0"))?;
@@ -169,39 +190,54 @@ fn translated<'a>(topology: &'a Topology, load: &Path) -> Result<Route<'a>> {
     ] {
         text(host.command("iptables").arg("-w").args(rule.split(' ')))?;
     }
-    let child = serve(&namespace, load)?;
-    let server = Server::Process { child, _namespace: Some(namespace) };
-    Ok(Route { name: "iptables", topology, target: address(HOST_ADDRESS)?, _server: server })
+    Ok(Route { name: "iptables", topology, target: address(HOST_ADDRESS, PORT)?, _server: Server::Container })
 }
 
-/// The load server in a container: its image is this very program, which is static.
-fn published<'a>(stage: &'a Stage, work: &Path, load: &Path) -> Result<Route<'a>> {
+fn published(stage: &Stage) -> Result<Route<'_>> {
+    run(stage, "beeline", PORT, &["--publish", &format!("{PORT}:{PORT}")])?;
+    Ok(Route {
+        name: "beeline",
+        topology: &stage.topology,
+        target: address(HOST_ADDRESS, PORT)?,
+        _server: Server::Container,
+    })
+}
+
+/// Makes the servers' image: its only file is this very program, which is static.
+fn import(stage: &Stage, work: &Path, load: &Path) -> Result<()> {
     let tree = work.join("image");
     std::fs::create_dir_all(&tree).with_context(|| format!("create {}", tree.display()))?;
     std::fs::copy(load, tree.join("load")).with_context(|| format!("copy {}", load.display()))?;
     let tar = work.join("image.tar");
     text(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(&tree).arg("load"))?;
-    text(stage.beeline().arg("import").arg(&tar).arg(IMAGE))?;
-    let publish = format!("{PORT}:{PORT}");
-    let listen = format!("0.0.0.0:{PORT}");
-    let run = ["run", "--detach", "--name", CONTAINER, "--publish", &publish, IMAGE];
-    text(stage.beeline().args(run).args(["/load", "load", "serve", &listen]))?;
-    Ok(Route {
-        name: "beeline",
-        topology: &stage.topology,
-        target: address(HOST_ADDRESS)?,
-        _server: Server::Container,
-    })
+    text(stage.beeline().arg("import").arg(&tar).arg(IMAGE)).map(drop)
 }
 
-/// Joins `host` and `namespace` by a veth pair, and gives the namespace its address and its way back.
-fn link(host: &NetNs, device: &str, namespace: &NetNs) -> Result<()> {
-    ip(host, &format!("link add {device} type veth peer name eth0 netns {}", namespace.name()))?;
+/// Runs a server in a container with these options.
+fn run(stage: &Stage, name: &str, port: u16, options: &[&str]) -> Result<()> {
+    let mut command = stage.beeline();
+    command.args(["run", "--detach", "--name", name]).args(options).arg(IMAGE);
+    command.args(["/load", "load", "serve", &format!("0.0.0.0:{port}")]);
+    text(&mut command).map(drop)
+}
+
+/// Runs a server in a container without a network, and joins it with `host` by a veth pair.
+fn link(stage: &Stage, name: &str, host: &NetNs, device: &str) -> Result<()> {
+    run(stage, name, PORT, &["--network", "none"])?;
+    let inspected: Value = serde_json::from_str(&text(stage.beeline().args(["inspect", name]))?)?;
+    let pid = inspected[0]["State"]["Pid"].as_u64().context("the container has no process")?;
+    ip(host, &format!("link add {device} type veth peer name eth0 netns {pid}"))?;
     ip(host, &format!("link set {device} up"))?;
-    ip(namespace, &format!("address add {SERVER_ADDRESS}/24 dev eth0"))?;
-    ip(namespace, "link set eth0 up")?;
-    ip(namespace, &format!("route add default via {GATEWAY_ADDRESS}"))
-        .with_context(|| format!("give the server a way back to {CLIENT_ADDRESS}"))
+    for line in [
+        format!("address add {SERVER_ADDRESS}/24 dev eth0"),
+        "link set eth0 up".to_owned(),
+        format!("route add default via {GATEWAY_ADDRESS}"),
+    ] {
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--net=/proc/{pid}/ns/net")).arg("ip").args(line.split(' '));
+        text(&mut inside).with_context(|| format!("give the server a way back to {CLIENT_ADDRESS}"))?;
+    }
+    Ok(())
 }
 
 fn ip(namespace: &NetNs, line: &str) -> Result<()> {
@@ -213,14 +249,8 @@ fn forward(host: &NetNs) -> Result<()> {
     text(host.command("sh").args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])).map(drop)
 }
 
-fn serve(namespace: &NetNs, load: &Path) -> Result<Child> {
-    let mut command = namespace.command(load);
-    command.args(["load", "serve", &format!("0.0.0.0:{PORT}")]).stdin(Stdio::null());
-    command.spawn().with_context(|| format!("start {}", load.display()))
-}
-
-fn address(ip: &str) -> Result<SocketAddr> {
-    format!("{ip}:{PORT}").parse().with_context(|| format!("read the address {ip}"))
+fn address(ip: &str, port: u16) -> Result<SocketAddr> {
+    format!("{ip}:{port}").parse().with_context(|| format!("read the address {ip}"))
 }
 
 impl Paths {
