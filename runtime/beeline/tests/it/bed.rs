@@ -129,6 +129,23 @@ impl Bed {
             .unwrap_or_else(|error| panic!("{error}\n{}", self.dirs.log()))
     }
 
+    /// What the maps still hold of containers that are gone, while the daemon lives. Flows end by themselves.
+    fn map_entries(&self) -> Vec<String> {
+        let instance = Path::new("/sys/fs/bpf/beeline").join(&self.topology.instance);
+        let maps = std::fs::read_dir(&instance).unwrap().flatten().map(|entry| entry.path());
+        let maps = maps.filter(|path| path.to_string_lossy().contains("/maps_v"));
+        let held = |map: PathBuf| {
+            let mut bpftool = Command::new("bpftool");
+            let dump = command::output(bpftool.args(["--json", "map", "dump", "pinned"]).arg(&map)).unwrap();
+            let entries: serde_json::Value = serde_json::from_slice(&dump.stdout).unwrap();
+            let count = entries.as_array().unwrap_or_else(|| panic!("{}: {dump}", map.display())).len();
+            (count > 0).then(|| format!("{count} entries in {}", map.display()))
+        };
+        maps.flat_map(|maps| ["ENDPOINTS", "DEVICES", "PORTS"].map(|name| maps.join(name)))
+            .filter_map(held)
+            .collect()
+    }
+
     /// Removes every container and stops the daemon. What is left then is a defect.
     fn end(&mut self) -> Vec<String> {
         if self.daemon.is_none() && self.dirs.root().exists() {
@@ -146,6 +163,7 @@ impl Bed {
                     failures.push(format!("remove every container: {removed}"));
                 }
             }
+            failures.extend(self.map_entries());
             failures.extend(daemon.stop().err().map(|error| format!("{error:#}")));
         }
         let clean = || residue(&self.topology, &self.dirs).is_empty().then_some(());
