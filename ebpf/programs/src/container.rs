@@ -17,11 +17,12 @@ use beeline_abi::{
 };
 
 use crate::{
-    arp, conntrack, count, forward,
+    arp, conntrack, count,
+    ends::Ends,
+    forward,
     icmp_error::Embedded,
     maps::{ADDRESSES, DEVICES, ENDPOINTS, NETWORKS},
-    masquerade,
-    nat::{self, Ends},
+    masquerade, nat,
     packet::{Packet, Transport},
     publish,
     skb::{self, Verdict},

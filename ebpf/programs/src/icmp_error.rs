@@ -8,7 +8,8 @@ use beeline_abi::{Difference, DropReason, Icmp, Ipv4Header, Ports, Side, Tuple, 
 
 use crate::{
     conntrack::{self, Inbound, Outbound},
-    nat::{self, Ends},
+    ends::Ends,
+    nat,
     packet::Packet,
     skb,
 };

@@ -21,6 +21,7 @@ mod collect;
 mod conntrack;
 mod container;
 mod count;
+mod ends;
 mod forward;
 mod fragment;
 mod gateway;

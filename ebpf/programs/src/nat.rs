@@ -4,44 +4,13 @@ use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     programs::TcContext,
 };
-use beeline_abi::{Difference, DropReason, Ports, Tuple, ip};
+use beeline_abi::{Difference, DropReason, Ports, ip};
 
 use crate::{
+    ends::Ends,
     packet::{Packet, Transport},
     skb,
 };
-
-/// The addresses and ports a packet is to have.
-#[derive(Clone, Copy)]
-pub struct Ends {
-    /// As it lies in the packet.
-    pub source: u32,
-    /// As it lies in the packet.
-    pub destination: u32,
-    pub ports: Ports,
-}
-
-impl Ends {
-    /// Of a packet that goes away from a container.
-    #[inline(always)]
-    pub fn outbound(tuple: &Tuple) -> Self {
-        Self {
-            source: tuple.local.v4_word(),
-            destination: tuple.remote.v4_word(),
-            ports: Ports { source: tuple.local_port, destination: tuple.remote_port },
-        }
-    }
-
-    /// Of a packet that goes towards a container.
-    #[inline(always)]
-    pub fn inbound(tuple: &Tuple) -> Self {
-        Self {
-            source: tuple.remote.v4_word(),
-            destination: tuple.local.v4_word(),
-            ports: Ports { source: tuple.remote_port, destination: tuple.local_port },
-        }
-    }
-}
 
 /// The rest of an IPv4 header from the time to live on.
 #[repr(C)]

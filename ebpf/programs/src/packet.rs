@@ -3,7 +3,7 @@
 use aya_ebpf::programs::TcContext;
 use beeline_abi::{Address, DropReason, Icmp, Ipv4Header, Ports, Side, Tuple, icmp, ip};
 
-use crate::{fragment, nat::Ends, skb};
+use crate::{ends::Ends, fragment, skb};
 
 /// TCP flags as they lie in the header's 14th byte.
 pub const FIN: u8 = 0x01;

@@ -5,11 +5,11 @@ use beeline_abi::{DropReason, ETHERNET_LEN, FlowKind, Side, ether, ip, network_f
 
 use crate::{
     conntrack, count,
+    ends::Ends,
     forward::to_container,
     icmp_error::Embedded,
     maps::{ADDRESSES, ENDPOINTS, NETWORKS, UPLINKS},
-    masquerade,
-    nat::{self, Ends},
+    masquerade, nat,
     packet::{Packet, RST, Transport},
     publish,
     skb::{self, PACKET_HOST, Verdict},

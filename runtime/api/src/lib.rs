@@ -5,6 +5,7 @@
 //! handler, `convert` translates between the API's types and the engine's.
 #![forbid(unsafe_code)]
 
+mod app;
 mod convert;
 mod http;
 mod listener;

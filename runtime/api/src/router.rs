@@ -2,19 +2,10 @@
 
 use axum::Router;
 use axum::routing::{delete, get, post};
-use beeline_engine::Engine;
-use tokio_util::sync::CancellationToken;
 
+use crate::app::App;
 use crate::http::error::ApiError;
 use crate::route::{container, event, image, network, port, swarm, system, unsupported, volume};
-
-/// What handlers share.
-#[derive(Clone)]
-pub(crate) struct App {
-    pub(crate) engine: Engine,
-    /// Cancelled when the daemon ends: streams without an end of their own end with it.
-    pub(crate) shutdown: CancellationToken,
-}
 
 /// The whole API.
 pub(crate) fn engine_router(app: App) -> Router {

@@ -18,10 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::app::App;
 use crate::http::negotiate;
 use crate::listener::{Listener, Socket};
 use crate::peer::{Peer, Watch};
-use crate::router::{self, App};
+use crate::router;
 
 /// How long connections may take to finish their requests at shutdown.
 const GRACE: Duration = Duration::from_secs(3);

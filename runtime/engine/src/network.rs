@@ -4,76 +4,16 @@ mod default;
 mod leases;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::str::FromStr;
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::container::ports::Published;
-use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
+use crate::protocol::Protocol;
 
 pub(crate) use default::{DEFAULT_ID, DefaultNetwork};
-
-/// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Protocol {
-    /// `tcp` or `udp`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text.to_ascii_lowercase().as_str() {
-            "tcp" | "" => Ok(Self::Tcp),
-            "udp" => Ok(Self::Udp),
-            _ => Err(Error::Invalid(format!("invalid protocol: {text}: tcp and udp can be published"))),
-        }
-    }
-}
-
-impl From<Protocol> for beeline_net::Protocol {
-    fn from(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Tcp => Self::Tcp,
-            Protocol::Udp => Self::Udp,
-        }
-    }
-}
-
-impl From<beeline_net::Protocol> for Protocol {
-    fn from(protocol: beeline_net::Protocol) -> Self {
-        match protocol {
-            beeline_net::Protocol::Tcp => Self::Tcp,
-            beeline_net::Protocol::Udp => Self::Udp,
-        }
-    }
-}
 
 /// A publish of the container at `address`, as the network has it.
 pub(crate) fn to_net(publish: &Published, address: Ipv4Addr) -> beeline_net::Publish {

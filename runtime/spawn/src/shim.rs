@@ -15,6 +15,7 @@ mod requests;
 mod setup;
 mod socket;
 mod supervisor;
+mod terminal;
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;

@@ -13,11 +13,11 @@ use futures_util::StreamExt;
 use futures_util::future::Either;
 use jiff::Timestamp;
 
+use crate::app::App;
 use crate::convert;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 const FILTERS: [&str; 15] = [
     "config",

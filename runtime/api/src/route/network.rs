@@ -5,11 +5,11 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use beeline_wire::version::ApiVersion;
 
+use crate::app::App;
 use crate::convert;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
 

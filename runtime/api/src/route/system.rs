@@ -10,10 +10,10 @@ use beeline_engine::{ImageView, ListOptions};
 use beeline_wire::image::ImageSummary;
 use beeline_wire::system::disk_usage::DiskUsage;
 
+use crate::app::App;
 use crate::convert;
 use crate::http::error::ApiError;
 use crate::http::reply;
-use crate::router::App;
 
 pub(crate) async fn ping() -> Response {
     let mut response = "OK".into_response();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::config::ContainerConfig;
 use crate::container::view::PortMapping;
 use crate::error::Error;
-use crate::network::Protocol;
+use crate::protocol::Protocol;
 
 /// A port or a range of one protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

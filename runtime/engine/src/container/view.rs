@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::container::config::ContainerConfig;
 use crate::container::status::ContainerStatus;
 use crate::identity::{ContainerId, ContainerName};
-use crate::network::Protocol;
+use crate::protocol::Protocol;
 
 /// The answer to a creation.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,8 +18,9 @@ use rustix::thread::UnshareFlags;
 use super::Error;
 use super::plan::Plan;
 use super::step::Op;
-use super::sync::{self, DETAIL, MAX_GROUPS, MAX_IDENTITY};
+use super::sync::{self, DETAIL, MAX_IDENTITY};
 use super::syscall::{self, CHILD_FAILED, Cloned};
+use super::user::MAX_GROUPS;
 
 /// The socket's number from [`Op::CloseOthers`] on, when all else is closed.
 const SOCKET: i32 = 3;

@@ -15,7 +15,7 @@ use rustix::net::{
 
 use super::Error;
 use super::plan::Plan;
-use super::user::Identity;
+use super::user::{Identity, MAX_GROUPS, MAX_HOME};
 
 /// Packets of the child: a kind, a step's number, an error's number, and what the kernel says beyond it.
 const BUILT: u8 = 1;
@@ -29,10 +29,6 @@ pub(super) const DETAIL: usize = 200;
 /// What the parent says to open the fence.
 const START: &[u8] = b"start";
 
-/// The most supplementary groups a container's user may have.
-pub(super) const MAX_GROUPS: usize = 1024;
-/// The longest `HOME=` entry, with its end.
-pub(super) const MAX_HOME: usize = 4096;
 /// The largest packet of the parent: uid, gid, number of groups, groups, `HOME=` entry.
 pub(super) const MAX_IDENTITY: usize = 12 + 4 * MAX_GROUPS + MAX_HOME;
 

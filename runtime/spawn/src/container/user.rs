@@ -9,7 +9,10 @@ use std::os::fd::BorrowedFd;
 use oci_spec::runtime::Process;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
-use super::sync::{MAX_GROUPS, MAX_HOME};
+/// The most supplementary groups a container's user may have.
+pub(super) const MAX_GROUPS: usize = 1024;
+/// The longest `HOME=` entry, with its end.
+pub(super) const MAX_HOME: usize = 4096;
 
 /// More than any sensible file, and little enough to read.
 const MAX_FILE: u64 = 4 << 20;

@@ -13,7 +13,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::output::Source;
 use super::request::{Network, ShimRequest};
 use super::socket::Listener;
-use super::supervisor::Terminal;
+use super::terminal::Terminal;
 use crate::cgroup::{self, Cgroup, Hierarchy};
 use crate::container::{self, Created, NetNs, Stdio};
 use crate::protocol::Stream;

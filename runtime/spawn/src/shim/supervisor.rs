@@ -22,6 +22,7 @@ use super::output::{Output, Source};
 use super::request::{LogConfig, ShimRequest};
 use super::setup::Made;
 use super::socket::Listener;
+use super::terminal::Terminal;
 use crate::cgroup::Cgroup;
 use crate::container::Created;
 use crate::log::Writer;
@@ -43,14 +44,6 @@ pub(super) enum Phase {
     Running,
     Draining { exit: Exit, until: Instant },
     Exited(Exit),
-}
-
-/// A container's terminal.
-#[derive(Debug)]
-pub(super) struct Terminal {
-    pub(super) master: OwnedFd,
-    /// Held while init lives, so that a container that closes and opens its terminal does not seem to end.
-    pub(super) slave: Option<OwnedFd>,
 }
 
 /// A shim and its container.

@@ -10,12 +10,12 @@ use futures_util::StreamExt;
 use tokio_util::io::ReaderStream;
 
 use super::logs;
+use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::hijack::{self, InputEnd, content_type};
 use crate::http::params::Params;
 use crate::http::reply;
 use crate::peer::Peer;
-use crate::router::App;
 
 /// Answers at once, also for a container that has not started: `docker run` starts it only then.
 pub(crate) async fn attach(

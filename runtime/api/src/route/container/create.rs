@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use beeline_wire::container::create::{CreateRequest, CreateResponse};
 
+use crate::app::App;
 use crate::convert;
 use crate::http::body::Json;
 use crate::http::detached::detached;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 pub(crate) async fn create(
     State(app): State<App>,

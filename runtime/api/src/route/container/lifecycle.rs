@@ -5,11 +5,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use beeline_wire::container::summary::ContainerPruneReport;
 
+use crate::app::App;
 use crate::http::detached::detached;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 pub(crate) async fn start(State(app): State<App>, Path(name): Path<String>) -> Result<Response, ApiError> {
     detached(async move { app.engine.start(&name).await }).await?;

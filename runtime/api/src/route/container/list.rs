@@ -6,11 +6,11 @@ use axum::response::Response;
 use beeline_engine::ListOptions;
 use beeline_wire::version::ApiVersion;
 
+use crate::app::App;
 use crate::convert;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 const FILTERS: [&str; 16] = [
     "ancestor",

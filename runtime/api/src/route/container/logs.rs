@@ -12,11 +12,11 @@ use beeline_wire::version::ApiVersion;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::hijack::content_type;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 pub(crate) async fn logs(
     State(app): State<App>,

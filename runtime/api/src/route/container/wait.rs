@@ -10,10 +10,10 @@ use beeline_wire::container::wait::WaitResponse;
 use bytes::Bytes;
 use futures_util::stream;
 
+use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 /// The wait is registered and its answer's headers are sent before anything is waited for: `docker run` starts
 /// the container only when it has seen them.

@@ -13,11 +13,11 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_util::io::{ReaderStream, SyncIoBridge};
 
+use crate::app::App;
 use crate::http::body::blocking_reader;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 /// Bytes of an archive under way between the store and the connection.
 const PIPE: usize = 256 << 10;

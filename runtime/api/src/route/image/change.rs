@@ -5,12 +5,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use beeline_wire::image::ImagePruneReport;
 
+use crate::app::App;
 use crate::convert;
 use crate::http::detached::detached;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-use crate::router::App;
 
 pub(crate) async fn tag(app: App, name: String, params: &Params) -> Result<Response, ApiError> {
     let repository = params.text("repo").unwrap_or_default().to_owned();

@@ -8,7 +8,7 @@ use oci_spec::runtime::Process;
 
 use super::c_string;
 use crate::container::Error;
-use crate::container::sync::MAX_HOME;
+use crate::container::user::MAX_HOME;
 
 /// Where a command without a slash is looked for when the environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
