@@ -4,9 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::interrupt;
 use crate::progress::Step;
@@ -18,6 +18,7 @@ const POLL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Run {
     command: Command,
+    deadline: Option<Duration>,
 }
 
 impl Run {
@@ -25,7 +26,7 @@ impl Run {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.stdin(Stdio::null());
-        Self { command }
+        Self { command, deadline: None }
     }
 
     /// `cargo` as the one that started this task.
@@ -58,11 +59,17 @@ impl Run {
         self
     }
 
+    /// Kills it, and fails, when it has not ended after this time.
+    pub(crate) fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
     /// Runs with the terminal as it is; the exit status is the caller's to judge.
     pub(crate) fn status(mut self) -> Result<ExitStatus> {
         let line = self.line();
         let mut child = self.command.spawn().with_context(|| cannot_run(&line))?;
-        wait(&mut child, &line)
+        wait(&mut child, &line, self.deadline)
     }
 
     /// Runs as one step of the task: its output is kept back, and shown only when it fails.
@@ -75,7 +82,7 @@ impl Run {
         drop(self.command);
         let show = step.clone();
         let collector = std::thread::spawn(move || collect(reader, &show));
-        let status = wait(&mut child, &line)?;
+        let status = wait(&mut child, &line, self.deadline)?;
         let output = collector.join().unwrap_or_default();
         if !status.success() {
             bail!("`{line}` failed: {status}\n{}", tail(&output, 60));
@@ -90,7 +97,7 @@ impl Run {
         let mut child = self.command.spawn().with_context(|| cannot_run(&line))?;
         let stdout = drain(child.stdout.take());
         let stderr = drain(child.stderr.take());
-        let status = wait(&mut child, &line)?;
+        let status = wait(&mut child, &line, self.deadline)?;
         let stdout = stdout.join().unwrap_or_default();
         let stderr = stderr.join().unwrap_or_default();
         if !status.success() {
@@ -105,7 +112,7 @@ impl Run {
         self.command.stdout(Stdio::piped());
         let mut child = self.command.spawn().with_context(|| cannot_run(&line))?;
         let stdout = drain(child.stdout.take());
-        let status = wait(&mut child, &line)?;
+        let status = wait(&mut child, &line, self.deadline)?;
         if !status.success() {
             bail!("`{line}` failed: {status}");
         }
@@ -121,18 +128,24 @@ impl Run {
     }
 }
 
-/// Waits for `child`; Ctrl-C ends it.
-fn wait(child: &mut Child, line: &str) -> Result<ExitStatus> {
+/// Waits for `child`; Ctrl-C and the deadline end it.
+fn wait(child: &mut Child, line: &str, deadline: Option<Duration>) -> Result<ExitStatus> {
+    let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().with_context(|| format!("wait for `{line}`"))? {
             interrupt::check()?;
             return Ok(status);
         }
-        if let Err(interrupted) = interrupt::check() {
+        let late = deadline.filter(|deadline| start.elapsed() > *deadline);
+        let reason = match late {
+            Some(deadline) => Err(anyhow!("`{line}` still ran after {deadline:?}")),
+            None => interrupt::check(),
+        };
+        if let Err(reason) = reason {
             // Both fail only when the child is gone, which is what is asked for.
             let _gone = child.kill();
             let _reaped = child.wait();
-            return Err(interrupted);
+            return Err(reason);
         }
         std::thread::sleep(POLL);
     }
@@ -187,6 +200,12 @@ mod tests {
     fn a_missing_program_says_what_to_do() {
         let error = Run::new("no-such-program").status().unwrap_err();
         assert!(format!("{error:#}").contains("cargo xtask setup"), "{error:#}");
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended() {
+        let error = Run::new("sleep").arg("60").deadline(Duration::from_millis(20)).status().unwrap_err();
+        assert!(error.to_string().contains("`sleep 60` still ran"), "{error:#}");
     }
 
     #[test]

@@ -31,9 +31,9 @@ pub(super) fn boot(kernel: &Kernel, script: &str, step: &Step) -> Result<u64> {
 /// Software emulation everywhere: where hardware could help, a hypervisor below may still forbid it.
 fn emulate(kernel: &Kernel, initrd: &Path, script: &Path, console: &Path, step: &Step) -> Result<()> {
     let append = format!("console=ttyS0 panic=-1 quiet cgroup_no_v1=all beeline.script={}", script.display());
-    Run::new("timeout")
-        .arg(DEADLINE.as_secs().to_string())
-        .args(["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "4096"])
+    Run::new("qemu-system-x86_64")
+        .deadline(DEADLINE)
+        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "4096"])
         .args(["-display", "none", "-no-reboot", "-nic", "none", "-monitor", "none"])
         .args(["-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"])
         .arg("-serial")
