@@ -1,7 +1,10 @@
 # What the machine's tests need of a booted system: file systems of its own, cgroup v2 alone, modules, loopback.
 # Sourced by the script of a run, which then calls `run` for each test binary and `finish`.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-mount -t tmpfs none /tmp
+# Not on /tmp, where the repository may be. Containers' layers cannot be on the layer of memory.
+mkdir /volatile
+mount -t tmpfs none /volatile
+export TMPDIR=/volatile
 mount -t tmpfs none /run
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t bpf none /sys/fs/bpf
