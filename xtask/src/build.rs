@@ -57,11 +57,14 @@ pub(crate) fn release_binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The executable that cargo's messages (one JSON object a line) name.
-fn executable(messages: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+/// What cargo says with `--message-format=json`: one object a line.
+pub(crate) fn messages(text: &str) -> impl Iterator<Item = serde_json::Value> {
+    text.lines().filter_map(|line| serde_json::from_str(line).ok())
+}
+
+/// The executable that cargo's messages name.
+fn executable(text: &str) -> Option<PathBuf> {
+    messages(text)
         .filter(|message| message["target"]["name"] == "beeline")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }

@@ -82,7 +82,7 @@ impl Packet {
     fn blur(&mut self, ctx: &TcContext) {
         let kind = [self.transport as u8, self.header.protocol, self.tcp, self.tcp_len];
         let [transport, protocol, tcp, tcp_len] = skb::through_pad(ctx, kind);
-        // Safety: it is what was written above.
+        // SAFETY: it is what was written above.
         self.transport = unsafe { core::mem::transmute::<u8, Transport>(transport) };
         (self.header.protocol, self.tcp, self.tcp_len) = (protocol, tcp, tcp_len);
     }
