@@ -52,14 +52,19 @@ impl Netlink {
             .append_extra_attribute(LinkAttribute::NumRxQueues(1))
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .build();
-        match self.change(RouteNetlinkMessage::NewLink(message), Existing::Refuse.flags()) {
-            Ok(()) => Ok(true),
-            // The name inside may be the one that is taken: the caller must see.
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && self.link(pair.host)?.is_some() => {
-                Ok(false)
-            }
-            Err(source) => {
-                Err(failed("create the veth pair", format!("{} - {}", pair.host, pair.inside))(source))
+        let mut may_ask_again = true;
+        loop {
+            let message = RouteNetlinkMessage::NewLink(message.clone());
+            match self.change(message, Existing::Refuse.flags()) {
+                Ok(()) => return Ok(true),
+                Err(error) if is_taken(&error) && self.link(pair.host)?.is_some() => return Ok(false),
+                // The host's name was taken by a device that has gone since, or the name inside is taken: asked once
+                // more, the kernel can only mean the name inside, and the caller must see.
+                Err(error) if is_taken(&error) && may_ask_again => may_ask_again = false,
+                Err(source) => {
+                    let names = format!("{} - {}", pair.host, pair.inside);
+                    return Err(failed("create the veth pair", names)(source));
+                }
             }
         }
     }
@@ -107,6 +112,10 @@ impl Netlink {
             _ => Ok(()),
         }
     }
+}
+
+fn is_taken(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EEXIST)
 }
 
 fn has_ipv6() -> bool {
