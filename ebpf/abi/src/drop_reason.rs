@@ -22,8 +22,8 @@ macro_rules! reasons {
 reasons! {
     /// The packet ends before its headers do, or its headers contradict each other.
     Malformed = 0, "malformed";
-    /// An IPv6 packet of a container: IPv6 is not forwarded yet.
-    Ipv6 = 1, "ipv6";
+    /// An IPv6 packet with more extension headers than are followed.
+    Extensions = 1, "extension_headers";
     /// An Ethernet protocol that is neither IP nor ARP.
     EtherType = 2, "ether_type";
     /// The device has no entry: its endpoint is going or gone.
@@ -60,12 +60,14 @@ reasons! {
     Protocol = 18, "protocol";
     /// An ICMP message that belongs to no flow.
     IcmpUnrelated = 19, "icmp_unrelated";
-    /// Broadcast or multicast of a container.
+    /// A multicast or broadcast packet of a container that has none to go to.
     Multicast = 20, "multicast";
     /// A helper of the kernel refused the packet.
     Helper = 21, "helper";
     /// A segment that opens no connection and belongs to no flow.
     NoFlow = 22, "no_flow";
+    /// A container's neighbour discovery message under an address that is not its own, or one of a router.
+    SpoofedNeighbour = 23, "spoofed_neighbour";
 }
 
 impl DropReason {

@@ -1,6 +1,6 @@
 //! What the programs know of networks, endpoints and the host's own devices.
 
-use crate::{Address, MacAddress};
+use crate::{Address, MacAddress, Subnet};
 
 /// Flags of a [`Network`].
 pub mod network_flags {
@@ -29,16 +29,16 @@ pub mod device_flags {
 
 /// A network, by its id.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// The gateway's IPv4 address.
+    /// The gateway's IPv4 address, or zero.
     pub gateway: Address,
     /// The gateway's IPv6 address, or zero.
     pub gateway6: Address,
-    /// The subnet's IPv4 address and mask as words in network byte order.
-    pub subnet: u32,
-    /// See [`Self::subnet`].
-    pub mask: u32,
+    /// The IPv4 addresses.
+    pub subnet: Subnet,
+    /// The IPv6 addresses.
+    pub subnet6: Subnet,
     /// The gateway device's hardware address.
     pub gateway_mac: MacAddress,
     /// The gateway device.
@@ -47,8 +47,42 @@ pub struct Network {
     pub mtu: u32,
     /// See [`network_flags`].
     pub flags: u32,
-    /// Always zero.
-    pub pad: u32,
+    /// How many members there are: their positions in the list of members count from zero.
+    pub members: u32,
+}
+
+impl Network {
+    /// Whether an address is one of the network's own.
+    #[inline(always)]
+    pub const fn contains(&self, address: &Address) -> bool {
+        if address.is_v4() { self.subnet.contains(address) } else { self.subnet6.contains(address) }
+    }
+
+    /// The gateway's address in the family of another address, or zero.
+    #[inline(always)]
+    pub const fn gateway_for(&self, address: &Address) -> &Address {
+        if address.is_v4() { &self.gateway } else { &self.gateway6 }
+    }
+}
+
+/// A place in a network's list of members.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MemberKey {
+    /// The network's id.
+    pub network: u32,
+    /// The position, below [`Network::members`].
+    pub position: u32,
+}
+
+/// A member of a network: where a copy of what is sent to all goes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// The host's end of the veth pair.
+    pub ifindex: u32,
+    /// The index of its counters.
+    pub slot: u32,
 }
 
 /// An endpoint, by its address: where packets to it go.
@@ -77,10 +111,12 @@ pub struct Endpoint {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Device {
-    /// The container's IPv4 address.
+    /// The container's IPv4 address, or zero.
     pub address: Address,
     /// The container's IPv6 address, or zero.
     pub address6: Address,
+    /// The link-local address of its hardware address.
+    pub link_local: Address,
     /// The container's hardware address.
     pub mac: MacAddress,
     /// The network's id.
@@ -91,6 +127,14 @@ pub struct Device {
     pub generation: u32,
     /// See [`device_flags`].
     pub flags: u32,
+}
+
+impl Device {
+    /// The container's address in the family of another address, or zero.
+    #[inline(always)]
+    pub const fn own_for(&self, address: &Address) -> &Address {
+        if address.is_v4() { &self.address } else { &self.address6 }
+    }
 }
 
 /// An address of the host itself.
@@ -115,4 +159,18 @@ pub struct Uplink {
     pub flags: u32,
     /// Bytes of the largest IP packet.
     pub mtu: u32,
+}
+
+impl Uplink {
+    /// The address that masqueraded packets carry in the family of another address; none if the device has none.
+    #[inline(always)]
+    pub const fn address_for(&self, address: &Address) -> Option<&Address> {
+        if address.is_v4() {
+            if self.address.is_v4() { Some(&self.address) } else { None }
+        } else if self.address6.is_any_v6() {
+            None
+        } else {
+            Some(&self.address6)
+        }
+    }
 }

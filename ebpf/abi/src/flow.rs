@@ -84,13 +84,14 @@ impl Flow {
         const TCP: u8 = crate::ip::TCP;
         const UDP: u8 = crate::ip::UDP;
         const ICMP: u8 = crate::ip::ICMP;
+        const ICMPV6: u8 = crate::ip::ICMPV6;
         match self.counterpart.protocol {
             TCP if self.reset != 0 => timeouts.tcp_reset,
             TCP if self.seen_out & self.seen_in & tcp_bits::FIN != 0 => timeouts.tcp_closed,
             TCP if self.is_established() => timeouts.tcp_established,
             TCP => timeouts.tcp_opening,
             UDP => timeouts.udp,
-            ICMP => timeouts.icmp,
+            ICMP | ICMPV6 => timeouts.icmp,
             _ => timeouts.other,
         }
     }

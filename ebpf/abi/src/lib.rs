@@ -16,9 +16,11 @@ extern crate std;
 mod address;
 mod checksum;
 mod counters;
+mod crc32c;
 mod drop_reason;
 mod endpoint;
 mod flow;
+mod ipv6;
 mod packet;
 mod publish;
 mod socket;
@@ -26,14 +28,17 @@ mod tuple;
 #[cfg(feature = "user")]
 mod user;
 
-pub use address::{Address, MacAddress};
+pub use address::{Address, MacAddress, Subnet};
 pub use checksum::{Difference, fold, ones_complement_sum};
 pub use counters::{EndpointCounters, PublishCounters};
+pub use crc32c::SctpChange;
 pub use drop_reason::DropReason;
 pub use endpoint::{
-    Device, Endpoint, LocalAddress, Network, Uplink, device_flags, network_flags, uplink_flags,
+    Device, Endpoint, LocalAddress, Member, MemberKey, Network, Uplink, device_flags, network_flags,
+    uplink_flags,
 };
 pub use flow::{Direction, Flow, FlowKind, Timeouts, tcp_bits};
+pub use ipv6::{Extension, Fragment, IPV6_LEN, Ipv6Header, icmpv6};
 pub use packet::{
     ArpPacket, ETHERNET_LEN, EthernetHeader, IPV4_LEN, Icmp, Ipv4Header, Ports, arp, ether, icmp, ip,
 };
@@ -42,7 +47,7 @@ pub use socket::{Original, SocketKey};
 pub use tuple::{FragmentKey, FragmentPorts, Side, Tuple};
 
 /// The version of every layout in this crate; part of the pinned maps' names.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// How many endpoints one instance can have: the size of the endpoint tables.
 pub const MAX_ENDPOINTS: u32 = 4096;

@@ -2,7 +2,7 @@
 //!
 //! Every function takes an array of the header's exact size, so that the caller's bounds check is the type.
 
-use crate::{Address, MacAddress};
+use crate::{Address, MacAddress, icmpv6};
 
 /// Bytes of an Ethernet header.
 pub const ETHERNET_LEN: usize = 14;
@@ -22,12 +22,30 @@ pub mod ether {
 
 /// IP protocol numbers.
 pub mod ip {
+    /// IPv6's hop-by-hop options.
+    pub const HOP_BY_HOP: u8 = 0;
     /// ICMP.
     pub const ICMP: u8 = 1;
+    /// IGMP.
+    pub const IGMP: u8 = 2;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// IPv6's routing header.
+    pub const ROUTING: u8 = 43;
+    /// IPv6's fragment header.
+    pub const FRAGMENT: u8 = 44;
+    /// IPsec's authentication header.
+    pub const AUTHENTICATION: u8 = 51;
+    /// ICMPv6.
+    pub const ICMPV6: u8 = 58;
+    /// Nothing follows.
+    pub const NONE: u8 = 59;
+    /// IPv6's options for the destination.
+    pub const DESTINATION: u8 = 60;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
 }
 
 /// ICMP types.
@@ -175,10 +193,10 @@ impl Ports {
     }
 }
 
-/// The fixed part of an ICMP message.
+/// The fixed part of an ICMP or ICMPv6 message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Icmp {
-    /// See [`icmp`].
+    /// See [`icmp`] and [`icmpv6`].
     pub kind: u8,
     /// What the type leaves open.
     pub code: u8,
@@ -193,9 +211,12 @@ impl Icmp {
         Self { kind: b[0], code: b[1], id: u16::from_be_bytes([b[4], b[5]]) }
     }
 
-    /// Whether the message carries the start of the packet that caused it.
+    /// Whether the message, of ICMP or of ICMPv6, carries the start of the packet that caused it.
     #[inline(always)]
-    pub const fn is_error(&self) -> bool {
+    pub const fn is_error(&self, is_v4: bool) -> bool {
+        if !is_v4 {
+            return matches!(self.kind, icmpv6::UNREACHABLE..=icmpv6::PARAMETER_PROBLEM);
+        }
         matches!(
             self.kind,
             icmp::UNREACHABLE

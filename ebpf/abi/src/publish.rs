@@ -13,7 +13,7 @@ pub const NO_PUBLISH: u32 = u32::MAX;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Publish {
-    /// The host's address, or [`Address::ANY_V4`] for all of them.
+    /// The host's address, or [`Address::ANY_V4`] or [`Address::ANY_V6`] for all of a family.
     pub host: Address,
     /// The container's address.
     pub container: Address,
@@ -48,7 +48,7 @@ impl Publish {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PortKey {
-    /// The host's address, or [`Address::ANY_V4`].
+    /// The host's address, or [`Address::ANY_V4`] or [`Address::ANY_V6`].
     pub address: Address,
     /// The IP protocol.
     pub protocol: u8,

@@ -18,6 +18,8 @@ plain_data!(
     FragmentKey,
     FragmentPorts,
     LocalAddress,
+    Member,
+    MemberKey,
     Network,
     Original,
     PortKey,

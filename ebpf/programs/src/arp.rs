@@ -4,7 +4,7 @@ use aya_ebpf::programs::TcContext;
 use beeline_abi::{Address, ArpPacket, Device, DropReason, ETHERNET_LEN, MacAddress, Network, arp};
 
 use crate::{
-    maps::{ENDPOINTS, NETWORKS},
+    maps::{ENDPOINTS, NETWORKS, Table as _},
     skb::{self, INGRESS, Verdict},
 };
 
@@ -58,26 +58,26 @@ pub fn from_container(ctx: &TcContext, device: &Device) -> Verdict {
     if question.operation != arp::REQUEST || question.target == own {
         return Ok(aya_ebpf::bindings::TC_ACT_SHOT);
     }
-    let network: &Network = unsafe { NETWORKS.get(device.network) }.ok_or(DropReason::NoEndpoint)?;
+    let network: &Network = NETWORKS.find(&device.network).ok_or(DropReason::NoEndpoint)?;
     let mac = if question.target == network.gateway.v4_word() {
         network.gateway_mac
     } else {
-        let peer = unsafe { ENDPOINTS.get(Address::v4(question.target)) }.ok_or(DropReason::NoEndpoint)?;
+        let peer = ENDPOINTS.find(&Address::v4(question.target)).ok_or(DropReason::NoEndpoint)?;
         if peer.network != device.network {
             return Err(DropReason::Isolated);
         }
         peer.mac
     };
     answer(ctx, &question, &mac)?;
-    skb::redirect(skb::raw(ctx).ifindex, 0)
+    skb::redirect(skb::ifindex(ctx), 0)
 }
 
 /// The host asks on a network's bridge device for a container.
 #[inline(always)]
 pub fn from_host(ctx: &TcContext) -> Verdict {
     let question = parse(ctx)?;
-    let ifindex = skb::raw(ctx).ifindex;
-    let endpoint = unsafe { ENDPOINTS.get(Address::v4(question.target)) }.ok_or(DropReason::NoEndpoint)?;
+    let ifindex = skb::ifindex(ctx);
+    let endpoint = ENDPOINTS.find(&Address::v4(question.target)).ok_or(DropReason::NoEndpoint)?;
     if question.operation != arp::REQUEST || endpoint.gateway_ifindex != ifindex {
         return Err(DropReason::NoEndpoint);
     }

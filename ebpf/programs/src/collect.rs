@@ -3,9 +3,12 @@
 use core::mem::size_of;
 
 use aya_ebpf::programs::TcContext;
-use beeline_abi::{ETHERNET_LEN, Expired, Flow, MAX_EXPIRED_PER_RUN, Side};
+use beeline_abi::{ETHERNET_LEN, Expired, MAX_EXPIRED_PER_RUN, Side};
 
-use crate::{maps::FLOWS, skb};
+use crate::{
+    maps::{FLOWS, Table as _},
+    skb,
+};
 
 /// The "packet" is a list of candidates after room for an Ethernet header; returns how many flows were deleted.
 #[inline(always)]
@@ -14,6 +17,7 @@ pub fn expire(ctx: &TcContext) -> i32 {
     for index in 0..MAX_EXPIRED_PER_RUN {
         let offset = ETHERNET_LEN as u32 + index * size_of::<Expired>() as u32;
         let Some(bytes) = skb::load::<{ size_of::<Expired>() }>(ctx, offset) else { break };
+        // SAFETY: of integers only, without padding, and of this size.
         let candidate: Expired = unsafe { core::mem::transmute(bytes) };
         if expire_one(&candidate) {
             deleted += 1;
@@ -24,7 +28,7 @@ pub fn expire(ctx: &TcContext) -> i32 {
 
 #[inline(always)]
 fn expire_one(candidate: &Expired) -> bool {
-    let Some(flow) = (unsafe { FLOWS.get(&candidate.tuple) }) else { return false };
+    let Some(flow) = FLOWS.find(&candidate.tuple) else { return false };
     if flow.last_seen != candidate.last_seen {
         return false;
     }
@@ -42,6 +46,5 @@ fn expire_one(candidate: &Expired) -> bool {
 /// Whether the wire tuple still leads to this tracking entry: another flow may have taken the port since.
 #[inline(always)]
 fn is_stub_of(wire: &beeline_abi::Tuple, candidate: &Expired) -> bool {
-    let stub: Option<&Flow> = unsafe { FLOWS.get(wire) };
-    stub.is_some_and(|stub| stub.counterpart == candidate.tuple)
+    FLOWS.find(wire).is_some_and(|stub| stub.counterpart == candidate.tuple)
 }

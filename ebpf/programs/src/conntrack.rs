@@ -8,7 +8,7 @@ use beeline_abi::{Direction, DropReason, Endpoint, Flow, FlowKind, NO_PUBLISH, T
 
 use crate::{
     count,
-    maps::{ENDPOINTS, FLOWS, PUBLISHES},
+    maps::{ENDPOINTS, FLOWS, PUBLISHES, Table as _},
     packet::{ACK, FIN, Packet, RST, SYN, Transport},
     scratch::Scratch,
 };
@@ -37,13 +37,12 @@ pub struct Outbound {
 /// forgotten.
 #[inline(always)]
 pub fn inbound(packet: &Packet, wire: &Tuple) -> Option<Inbound> {
-    let stub = unsafe { FLOWS.get(wire) }?;
-    let Some(flow) = FLOWS.get_ptr_mut(&stub.counterpart) else {
+    let stub = FLOWS.find(wire)?;
+    let Some(flow) = FLOWS.find_mut(&stub.counterpart) else {
         let _ = FLOWS.remove(wire);
         return None;
     };
-    let flow = unsafe { &mut *flow };
-    let endpoint = unsafe { ENDPOINTS.get(&stub.counterpart.local) };
+    let endpoint = ENDPOINTS.find(&stub.counterpart.local);
     let Some(endpoint) = endpoint.filter(|endpoint| is_alive(flow, endpoint.generation)) else {
         let _ = FLOWS.remove(&stub.counterpart);
         let _ = FLOWS.remove(wire);
@@ -56,8 +55,7 @@ pub fn inbound(packet: &Packet, wire: &Tuple) -> Option<Inbound> {
 /// Finds the flow of a packet away from the container of this generation by its inside tuple.
 #[inline(always)]
 pub fn outbound(packet: &Packet, inside: &Tuple, generation: u32) -> Option<Outbound> {
-    let flow = FLOWS.get_ptr_mut(inside)?;
-    let flow = unsafe { &mut *flow };
+    let flow = FLOWS.find_mut(inside)?;
     if !is_alive(flow, generation) {
         let _ = FLOWS.remove(&flow.counterpart);
         let _ = FLOWS.remove(inside);
@@ -79,14 +77,21 @@ fn is_alive(flow: &Flow, generation: u32) -> bool {
     PUBLISHES.get(flow.publish).is_some_and(|publish| publish.generation == flow.publish_generation)
 }
 
+/// Monotonic nanoseconds, coarse.
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: reads a clock.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
 /// Notes that a packet was seen. Writes as little as it can: flows are shared between processors.
 #[inline(always)]
 fn touch(flow: &mut Flow, packet: &Packet, direction: Direction) {
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let now = now();
     if now.wrapping_sub(flow.last_seen) > Flow::GRANULARITY {
         flow.last_seen = now;
     }
-    if packet.header.protocol != ip::TCP || packet.transport != Transport::Header {
+    if packet.protocol != ip::TCP || packet.transport != Transport::Header {
         return;
     }
     if packet.tcp & RST != 0 {
@@ -123,7 +128,7 @@ fn seen(flags: u8) -> u8 {
 /// belongs to a connection older than its entry, which starts out established.
 #[inline(always)]
 pub fn begin(scratch: &mut Scratch, packet: &Packet, direction: Direction, kind: FlowKind, generation: u32) {
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let now = now();
     let empty = Flow {
         counterpart: scratch.wire,
         last_seen: now,
@@ -139,7 +144,7 @@ pub fn begin(scratch: &mut Scratch, packet: &Packet, direction: Direction, kind:
     scratch.stub = empty;
     scratch.stub.counterpart = scratch.inside;
     scratch.stub.kind = FlowKind::Stub as u8;
-    if packet.header.protocol != ip::TCP || packet.transport != Transport::Header {
+    if packet.protocol != ip::TCP || packet.transport != Transport::Header {
         return;
     }
     if !packet.opens() {

@@ -5,7 +5,7 @@ use aya_log_ebpf::debug;
 use beeline_abi::DropReason;
 
 use crate::{
-    maps::{DROPS, ENDPOINT_COUNTERS, PUBLISH_COUNTERS},
+    maps::{self, DROPS, ENDPOINT_COUNTERS, PUBLISH_COUNTERS},
     skb::{self, Verdict},
 };
 
@@ -32,24 +32,22 @@ pub fn verdict(ctx: &TcContext, outcome: Verdict) -> i32 {
 /// Counts a refusal, or a thing worth counting.
 #[inline(always)]
 pub fn refused(ctx: &TcContext, reason: DropReason) {
-    if let Some(counter) = DROPS.get_ptr_mut(reason as u32) {
-        unsafe { *counter += 1 };
+    if let Some(counter) = maps::own(&DROPS, reason as u32) {
+        *counter += 1;
     }
-    debug!(ctx, "device {}: refused a packet, reason {}", skb::raw(ctx).ifindex, reason as u32);
+    debug!(ctx, "device {}: refused a packet, reason {}", skb::ifindex(ctx), reason as u32);
 }
 
 /// Counts a packet that a container sent.
 #[inline(always)]
 pub fn sent(ctx: &TcContext, slot: u32, is_refused: bool) {
     let (bytes, packets) = size(ctx);
-    if let Some(counters) = ENDPOINT_COUNTERS.get_ptr_mut(slot) {
-        unsafe {
-            if is_refused {
-                (*counters).tx_dropped += packets;
-            } else {
-                (*counters).tx_bytes += bytes;
-                (*counters).tx_packets += packets;
-            }
+    if let Some(counters) = maps::own(&ENDPOINT_COUNTERS, slot) {
+        if is_refused {
+            counters.tx_dropped += packets;
+        } else {
+            counters.tx_bytes += bytes;
+            counters.tx_packets += packets;
         }
     }
 }
@@ -58,11 +56,9 @@ pub fn sent(ctx: &TcContext, slot: u32, is_refused: bool) {
 #[inline(always)]
 pub fn received(ctx: &TcContext, slot: u32) {
     let (bytes, packets) = size(ctx);
-    if let Some(counters) = ENDPOINT_COUNTERS.get_ptr_mut(slot) {
-        unsafe {
-            (*counters).rx_bytes += bytes;
-            (*counters).rx_packets += packets;
-        }
+    if let Some(counters) = maps::own(&ENDPOINT_COUNTERS, slot) {
+        counters.rx_bytes += bytes;
+        counters.rx_packets += packets;
     }
 }
 
@@ -70,18 +66,16 @@ pub fn received(ctx: &TcContext, slot: u32) {
 #[inline(always)]
 pub fn published(ctx: &TcContext, slot: u32) {
     let (bytes, packets) = size(ctx);
-    if let Some(counters) = PUBLISH_COUNTERS.get_ptr_mut(slot) {
-        unsafe {
-            (*counters).bytes += bytes;
-            (*counters).packets += packets;
-        }
+    if let Some(counters) = maps::own(&PUBLISH_COUNTERS, slot) {
+        counters.bytes += bytes;
+        counters.packets += packets;
     }
 }
 
 /// Counts a flow through a published port.
 #[inline(always)]
 pub fn connected(slot: u32) {
-    if let Some(counters) = PUBLISH_COUNTERS.get_ptr_mut(slot) {
-        unsafe { (*counters).connections += 1 };
+    if let Some(counters) = maps::own(&PUBLISH_COUNTERS, slot) {
+        counters.connections += 1;
     }
 }

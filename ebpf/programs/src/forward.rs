@@ -7,19 +7,22 @@ use aya_ebpf::{
         BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS,
         bpf_fib_lookup as FibParams, bpf_redir_neigh, bpf_redir_neigh__bindgen_ty_1,
     },
+    btf_maps::PerCpuArray,
     helpers::{bpf_fib_lookup, bpf_redirect_neigh, bpf_skb_change_head},
+    macros::btf_map,
     programs::TcContext,
 };
-use beeline_abi::{DropReason, ETHERNET_LEN, Endpoint, MacAddress, Network, Uplink, ether};
+use beeline_abi::{Address, DropReason, ETHERNET_LEN, Endpoint, MacAddress, Network, Uplink, ether};
 
 use crate::{
     count,
-    maps::UPLINKS,
+    maps::{self, Table as _, UPLINKS},
     packet::Packet,
     skb::{self, INGRESS, Verdict},
 };
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 
 /// An Ethernet header as it is written.
 #[repr(C)]
@@ -30,17 +33,19 @@ struct Header {
 }
 
 #[inline(always)]
-fn header(destination: &MacAddress, source: &MacAddress) -> Header {
-    Header { destination: destination.octets, source: source.octets, protocol: ether::IPV4.to_be() }
+fn header(packet: &Packet, destination: &MacAddress, source: &MacAddress) -> Header {
+    let protocol = if packet.is_v4() { ether::IPV4 } else { ether::IPV6 };
+    Header { destination: destination.octets, source: source.octets, protocol: protocol.to_be() }
 }
 
-/// Delivers into the container. `l3` is where the IP header begins: a packet of a layer-3 device gets its Ethernet
-/// header now.
+/// Delivers into the container. A packet of a layer-3 device, whose IP header is at the front, gets its Ethernet header
+/// now.
 #[inline(always)]
-pub fn to_container(ctx: &TcContext, l3: u32, endpoint: &Endpoint) -> Verdict {
+pub fn to_container(ctx: &TcContext, packet: &Packet, endpoint: &Endpoint) -> Verdict {
     count::received(ctx, endpoint.slot);
-    let header = header(&endpoint.mac, &endpoint.gateway_mac);
-    if l3 == 0 && unsafe { bpf_skb_change_head(ctx.skb.skb, ETHERNET_LEN as u32, 0) } != 0 {
+    let header = header(packet, &endpoint.mac, &endpoint.gateway_mac);
+    // SAFETY: no pointer into the packet is kept.
+    if packet.l3 == 0 && unsafe { bpf_skb_change_head(ctx.skb.skb, ETHERNET_LEN as u32, 0) } != 0 {
         return Err(DropReason::Helper);
     }
     skb::store(ctx, 0, &header)?;
@@ -50,15 +55,10 @@ pub fn to_container(ctx: &TcContext, l3: u32, endpoint: &Endpoint) -> Verdict {
 
 /// Delivers from one container to another of its network: the frame is theirs, only its way is ours.
 #[inline(always)]
-pub fn to_member(
-    ctx: &TcContext,
-    destination: &MacAddress,
-    source: &MacAddress,
-    endpoint: &Endpoint,
-) -> Verdict {
+pub fn to_member(ctx: &TcContext, destination: &MacAddress, endpoint: &Endpoint) -> Verdict {
     count::received(ctx, endpoint.slot);
     if *destination != endpoint.mac {
-        skb::store(ctx, 0, &header(&endpoint.mac, source))?;
+        skb::store(ctx, 0, &endpoint.mac.octets)?;
     }
     skb::claim(ctx);
     skb::redirect_peer(endpoint.ifindex)
@@ -66,60 +66,106 @@ pub fn to_member(
 
 /// Delivers to the host's own stack, as if it came in by the network's bridge device.
 #[inline(always)]
-pub fn to_host(ctx: &TcContext, destination: &MacAddress, source: &MacAddress, network: &Network) -> Verdict {
+pub fn to_host(ctx: &TcContext, destination: &MacAddress, network: &Network) -> Verdict {
     if *destination != network.gateway_mac {
-        skb::store(ctx, 0, &header(&network.gateway_mac, source))?;
+        skb::store(ctx, 0, &network.gateway_mac.octets)?;
     }
     skb::claim(ctx);
     skb::redirect(network.gateway_ifindex, INGRESS)
 }
 
+/// Room for a question to the kernel.
+#[btf_map]
+static PARAMETERS: PerCpuArray<FibParams, 1> = PerCpuArray::new();
+
 /// The way to an address outside.
 pub struct Route {
     pub ifindex: u32,
-    /// Whom to hand the packet to, as its word in a packet.
-    pub next_hop: u32,
+    /// Whom to hand the packet to.
+    next_hop: Address,
     pub uplink: &'static Uplink,
 }
 
-/// Asks the kernel for the way of a packet with these addresses.
+/// Why there is no way, or none for a packet of this size.
+pub enum NoRoute {
+    Refused(DropReason),
+    /// The largest packet that would get through, in bytes.
+    TooBig(u32),
+}
+
+impl From<DropReason> for NoRoute {
+    #[inline(always)]
+    fn from(reason: DropReason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+/// Asks the kernel for the way of a packet with these addresses. To the routing rules it came in by its network's bridge
+/// device: a rule holds for a network, and that device alone forwards.
 #[inline(always)]
-pub fn route(ctx: &TcContext, packet: &Packet, source: u32, destination: u32) -> Result<Route, DropReason> {
+pub fn route(
+    ctx: &TcContext,
+    packet: &Packet,
+    network: &Network,
+    source: &Address,
+    destination: &Address,
+) -> Result<Route, NoRoute> {
     let raw = skb::raw(ctx);
-    let mut params: FibParams = unsafe { zeroed() };
-    params.family = AF_INET;
-    params.l4_protocol = packet.header.protocol;
-    params.ifindex = raw.ifindex;
+    let params = maps::own(&PARAMETERS, 0).ok_or(DropReason::Helper)?;
+    // SAFETY: all of the structure's fields are integers.
+    *params = unsafe { zeroed() };
+    params.l4_protocol = packet.protocol;
+    params.ifindex = network.gateway_ifindex;
     // A GSO packet is cut later: its segments are compared below.
-    params.__bindgen_anon_1.tot_len = if raw.gso_size == 0 { packet.header.total_len } else { 0 };
-    params.__bindgen_anon_3.ipv4_src = source;
-    params.__bindgen_anon_4.ipv4_dst = destination;
+    params.__bindgen_anon_1.tot_len = if raw.gso_size == 0 { packet.total_len } else { 0 };
+    if packet.is_v4() {
+        params.family = AF_INET;
+        params.__bindgen_anon_3.ipv4_src = source.v4_word();
+        params.__bindgen_anon_4.ipv4_dst = destination.v4_word();
+    } else {
+        params.family = AF_INET6;
+        params.__bindgen_anon_3.ipv6_src = source.words;
+        params.__bindgen_anon_4.ipv6_dst = destination.words;
+    }
     let size = size_of::<FibParams>() as i32;
-    let outcome = unsafe { bpf_fib_lookup(ctx.skb.skb.cast(), &mut params, size, 0) };
+    // SAFETY: the helper reads and writes the structure alone.
+    let outcome = unsafe { bpf_fib_lookup(ctx.skb.skb.cast(), params, size, 0) };
     match outcome as u32 {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH => {}
         BPF_FIB_LKUP_RET_FRAG_NEEDED => {
-            return Err(DropReason::TooBig);
+            // SAFETY: with this outcome the kernel has written the route's MTU there.
+            return Err(NoRoute::TooBig(u32::from(unsafe { params.__bindgen_anon_1.mtu_result })));
         }
-        _ => return Err(DropReason::NoRoute),
+        _ => return Err(DropReason::NoRoute.into()),
     }
     let ifindex = params.ifindex;
-    let uplink = unsafe { UPLINKS.get(ifindex) }.ok_or(DropReason::NoUplink)?;
-    let segment = u32::from(packet.header.header_len) + u32::from(packet.tcp_len) + raw.gso_size;
+    let uplink = UPLINKS.find(&ifindex).ok_or(DropReason::NoUplink)?;
+    let segment = packet.l4 - packet.l3 + u32::from(packet.tcp_len) + raw.gso_size;
     if raw.gso_size != 0 && packet.tcp_len != 0 && uplink.mtu != 0 && segment > uplink.mtu {
-        return Err(DropReason::TooBig);
+        return Err(NoRoute::TooBig(uplink.mtu));
     }
-    Ok(Route { ifindex, next_hop: unsafe { params.__bindgen_anon_4.ipv4_dst }, uplink })
+    // SAFETY: the kernel has written the next hop there, in the family that was asked for.
+    let next_hop = unsafe {
+        if packet.is_v4() {
+            Address::v4(params.__bindgen_anon_4.ipv4_dst)
+        } else {
+            Address { words: params.__bindgen_anon_4.ipv6_dst }
+        }
+    };
+    Ok(Route { ifindex, next_hop, uplink })
 }
 
 /// Sends out by a route; the kernel finds the neighbour and writes the frame's header.
 #[inline(always)]
-pub fn to_outside(route: &Route) -> Verdict {
+pub fn to_outside(packet: &Packet, route: &Route) -> Verdict {
     let mut params = bpf_redir_neigh {
-        nh_family: u32::from(AF_INET),
-        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: [0; 4] },
+        nh_family: u32::from(if packet.is_v4() { AF_INET } else { AF_INET6 }),
+        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: route.next_hop.words },
     };
-    params.__bindgen_anon_1.ipv4_nh = route.next_hop;
+    if packet.is_v4() {
+        params.__bindgen_anon_1.ipv4_nh = route.next_hop.v4_word();
+    }
     let size = size_of::<bpf_redir_neigh>() as i32;
+    // SAFETY: the helper reads the structure, and notes where the packet is to go.
     Ok(unsafe { bpf_redirect_neigh(route.ifindex, &mut params, size, 0) } as i32)
 }

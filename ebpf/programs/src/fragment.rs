@@ -2,32 +2,34 @@
 //! is counted and, where a translation would be needed, refused.
 
 use aya_ebpf::programs::TcContext;
-use beeline_abi::{FragmentKey, FragmentPorts, Ipv4Header, Ports};
+use beeline_abi::{FragmentKey, FragmentPorts, Ports};
 
-use crate::{maps::FRAGMENTS, skb};
+use crate::{
+    maps::{FRAGMENTS, Table as _},
+    packet::Packet,
+    skb,
+};
 
+/// Completes the key of the packet that a fragment is of; its identification is there already.
 #[inline(always)]
-fn key(ctx: &TcContext, header: &Ipv4Header) -> FragmentKey {
-    FragmentKey {
-        source: header.source_address(),
-        destination: header.destination_address(),
-        id: u32::from(header.id),
-        ifindex: skb::raw(ctx).ifindex,
-        protocol: u32::from(header.protocol),
-    }
+pub fn name(ctx: &TcContext, packet: &mut Packet) {
+    packet.whole.source = packet.source;
+    packet.whole.destination = packet.destination;
+    packet.whole.ifindex = skb::ifindex(ctx);
+    packet.whole.protocol = u32::from(packet.protocol);
 }
 
 /// Remembers the ports of a first fragment.
-#[inline(never)]
-pub fn remember(ctx: &TcContext, header: &Ipv4Header, ports: Ports) {
-    let ports = FragmentPorts { source: ports.source, destination: ports.destination };
+#[inline(always)]
+pub fn remember(packet: &Packet) {
+    let ports = FragmentPorts { source: packet.ports.source, destination: packet.ports.destination };
     // Failing, the later fragments are refused and counted.
-    let _ = FRAGMENTS.insert(key(ctx, header), ports, 0);
+    let _ = FRAGMENTS.insert(&packet.whole, ports, 0);
 }
 
 /// The ports of a later fragment.
 #[inline(always)]
-pub fn recall(ctx: &TcContext, header: &Ipv4Header) -> Option<Ports> {
-    let ports = unsafe { FRAGMENTS.get(key(ctx, header)) }?;
+pub fn recall(packet: &Packet) -> Option<Ports> {
+    let ports = FRAGMENTS.find(&packet.whole)?;
     Some(Ports { source: ports.source, destination: ports.destination })
 }

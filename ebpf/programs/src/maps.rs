@@ -1,5 +1,9 @@
 //! The maps. Their sizes are the daemon's to choose where it says so.
 
+//!
+//! Reading a map is unsafe, as another processor may write the value meanwhile. Here it is not: all values are plain data
+//! of which any bytes are valid, and where a mix of old and new would mislead, a generation tells.
+
 use aya_ebpf::{
     Global,
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray},
@@ -7,8 +11,8 @@ use aya_ebpf::{
 };
 use beeline_abi::{
     Address, Device, DropReason, Endpoint, EndpointCounters, Flow, FragmentKey, FragmentPorts, LocalAddress,
-    MAX_ENDPOINTS, MAX_NETWORKS, MAX_PUBLISHES, Network, Original, PortKey, Publish, PublishCounters,
-    SocketKey, Tuple, Uplink,
+    MAX_ENDPOINTS, MAX_NETWORKS, MAX_PUBLISHES, Member, MemberKey, Network, Original, PortKey, Publish,
+    PublishCounters, SocketKey, Tuple, Uplink,
 };
 
 /// The cookie of the network namespace that the daemon serves; sockets of others are left alone.
@@ -19,9 +23,9 @@ pub static NETNS_COOKIE: Global<u64> = Global::new(0);
 #[btf_map]
 pub static FLOWS: HashMap<Tuple, Flow, 131072> = HashMap::new();
 
-/// Endpoints by address.
+/// Endpoints by address: of both families, and the link-local one, told apart by its network.
 #[btf_map]
-pub static ENDPOINTS: HashMap<Address, Endpoint, { MAX_ENDPOINTS as usize }> = HashMap::new();
+pub static ENDPOINTS: HashMap<Address, Endpoint, { 3 * MAX_ENDPOINTS as usize }> = HashMap::new();
 
 /// Endpoints by the host's end of their veth pair.
 #[btf_map]
@@ -38,6 +42,14 @@ pub static UPLINKS: HashMap<u32, Uplink, 256> = HashMap::new();
 /// Networks by id.
 #[btf_map]
 pub static NETWORKS: HashMap<u32, Network, { MAX_NETWORKS as usize }> = HashMap::new();
+
+/// Networks' ids by their gateway device.
+#[btf_map]
+pub static GATEWAYS: HashMap<u32, u32, { MAX_NETWORKS as usize }> = HashMap::new();
+
+/// The members of each network, for what is sent to all of them.
+#[btf_map]
+pub static MEMBERS: HashMap<MemberKey, Member, { MAX_ENDPOINTS as usize }> = HashMap::new();
 
 /// From (address, protocol, port) to the slot of a publish.
 #[btf_map]
@@ -66,3 +78,42 @@ pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, 8192> = LruHashMap:
 /// Where the host's sockets think they talk to: no socket says when it is gone, so the oldest may go.
 #[btf_map]
 pub static SOCKETS: LruHashMap<SocketKey, Original, 65536> = LruHashMap::new();
+
+/// A table that can be looked up by key.
+pub trait Table<K, V> {
+    /// The value, where it lies in the map.
+    fn find(&'static self, key: &K) -> Option<&'static V>;
+
+    /// The value, to be changed where it lies in the map.
+    fn find_mut(&'static self, key: &K) -> Option<&'static mut V>;
+}
+
+macro_rules! tables {
+    ($($kind:ident),*) => {
+        $(
+            impl<K, V, const N: usize> Table<K, V> for $kind<K, V, N> {
+                #[inline(always)]
+                fn find(&'static self, key: &K) -> Option<&'static V> {
+                    // SAFETY: see the top of this module; an element outlives the program's run (RCU).
+                    unsafe { self.get(key) }
+                }
+
+                #[inline(always)]
+                fn find_mut(&'static self, key: &K) -> Option<&'static mut V> {
+                    // SAFETY: as above; two runs that change the same value at once both write whole fields.
+                    self.get_ptr_mut(key).map(|value| unsafe { &mut *value })
+                }
+            }
+        )*
+    };
+}
+
+tables!(HashMap, LruHashMap);
+
+/// This processor's value of a per-CPU array. No other program of ours runs on it at the same time: programs on packets run
+/// with bottom halves disabled.
+#[inline(always)]
+pub fn own<T, const N: usize>(array: &'static PerCpuArray<T, N>, index: u32) -> Option<&'static mut T> {
+    // SAFETY: the pointer is to this processor's copy, which nobody else uses.
+    array.get_ptr_mut(index).map(|value| unsafe { &mut *value })
+}

@@ -4,17 +4,18 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     bindings::{
-        BPF_NOEXIST, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
+        BPF_NOEXIST, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
+        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2,
     },
     helpers::{bpf_get_prandom_u32, bpf_loop, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
     programs::TcContext,
 };
-use aya_log_ebpf::debug;
-use beeline_abi::{Address, Direction, DropReason, FlowKind, Side, Tuple, ip};
+use beeline_abi::{Address, Direction, DropReason, FlowKind, Ports, Side, Tuple, ip};
 
 use crate::{
     conntrack::{self, EEXIST},
-    maps::FLOWS,
+    log,
+    maps::{FLOWS, Table as _},
     packet::{Packet, RST},
     scratch::{self, CLAIMED, FULL, NOT_FOUND, Scratch},
 };
@@ -56,7 +57,7 @@ pub fn open(
         Err(EEXIST) => {
             // Another processor was faster: its mapping holds.
             let _ = FLOWS.remove(&scratch.wire);
-            let existing = unsafe { FLOWS.get(&scratch.inside) }.ok_or(DropReason::FlowsExhausted)?;
+            let existing = FLOWS.find(&scratch.inside).ok_or(DropReason::FlowsExhausted)?;
             return Ok(&existing.counterpart);
         }
         Err(_) => {
@@ -64,24 +65,16 @@ pub fn open(
             return Err(DropReason::FlowsExhausted);
         }
     }
-    debug!(
-        ctx,
-        "new flow {:i}:{} masqueraded as port {} -> {:i}:{}",
-        u32::from_be(scratch.inside.local.v4_word()),
-        scratch.inside.local_port,
-        scratch.wire.local_port,
-        u32::from_be(scratch.inside.remote.v4_word()),
-        scratch.inside.remote_port
-    );
+    log::masqueraded(ctx, scratch);
     Ok(&scratch.wire)
 }
 
 /// Whether a flow can begin with this packet: no RST does, nor the answer to an echo request that came from elsewhere.
 #[inline(always)]
 pub fn may_begin(packet: &Packet) -> bool {
-    match packet.header.protocol {
+    match packet.protocol {
         ip::TCP => packet.tcp & RST == 0,
-        ip::ICMP => packet.ports.destination == 0,
+        ip::ICMP | ip::ICMPV6 => packet.ports.destination == 0,
         _ => true,
     }
 }
@@ -100,10 +93,12 @@ fn claim_port(ctx: &TcContext, scratch: &mut Scratch) -> Result<(), DropReason> 
             Err(_) => return Err(DropReason::FlowsExhausted),
         }
     }
+    // SAFETY: makes a number.
     scratch.start = unsafe { bpf_get_prandom_u32() };
     for _ in 0..SOCKET_TRIES {
         scratch.outcome = NOT_FOUND;
-        let callback: unsafe extern "C" fn(u32, *mut c_void) -> i64 = try_port;
+        let callback: extern "C" fn(u32, *mut c_void) -> i64 = try_port;
+        // SAFETY: the callback takes what `bpf_loop` hands over, and uses none of it.
         unsafe { bpf_loop(TRIES, callback as *mut c_void, ptr::null_mut(), 0) };
         match scratch.outcome {
             CLAIMED if !host_uses(ctx, &scratch.wire) => return Ok(()),
@@ -119,7 +114,7 @@ fn claim_port(ctx: &TcContext, scratch: &mut Scratch) -> Result<(), DropReason> 
 }
 
 /// One try; zero goes on. What it works on cannot be handed over: the kernel takes only stack for that.
-unsafe extern "C" fn try_port(index: u32, _: *mut c_void) -> i64 {
+extern "C" fn try_port(index: u32, _: *mut c_void) -> i64 {
     let Ok(scratch) = scratch::get() else { return 1 };
     let at = scratch.start.wrapping_add(index.wrapping_mul(STRIDE)) % PORTS;
     scratch.wire.local_port = (FIRST_PORT + at) as u16;
@@ -155,24 +150,26 @@ pub fn host_is_connected(ctx: &TcContext, wire: &Tuple) -> bool {
 /// The state of the host's socket that a packet from the flow's peer would reach.
 #[inline(always)]
 fn socket_state(ctx: &TcContext, wire: &Tuple) -> Option<u32> {
-    let mut tuple = bpf_sock_tuple {
-        __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
-            ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
-                saddr: wire.remote.v4_word(),
-                daddr: wire.local.v4_word(),
-                sport: wire.remote_port.to_be(),
-                dport: wire.local_port.to_be(),
-            },
-        },
-    };
-    const IPV4_LEN: u32 = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32;
+    const V4_LEN: u32 = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32;
+    const V6_LEN: u32 = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2>() as u32;
     const CURRENT_NETNS: u64 = u64::MAX;
+    let ports = Ports { source: wire.remote_port, destination: wire.local_port };
+    // Every word is written in either family: the verifier takes no leftovers on the stack.
+    let (saddr, daddr, length) = if wire.local.is_v4() {
+        ([wire.remote.v4_word(), wire.local.v4_word(), ports.word(), 0], [0; 4], V4_LEN)
+    } else {
+        (wire.remote.words, wire.local.words, V6_LEN)
+    };
+    let (sport, dport) = (ports.source.to_be(), ports.destination.to_be());
+    let ipv6 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 { saddr, daddr, sport, dport };
+    let mut tuple = bpf_sock_tuple { __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 { ipv6 } };
     let context = ctx.skb.skb.cast();
+    // SAFETY: the helpers read the tuple; the socket they return is read before it is released.
     unsafe {
         let socket = if wire.protocol == ip::TCP {
-            bpf_skc_lookup_tcp(context, &mut tuple, IPV4_LEN, CURRENT_NETNS, 0)
+            bpf_skc_lookup_tcp(context, &mut tuple, length, CURRENT_NETNS, 0)
         } else {
-            bpf_sk_lookup_udp(context, &mut tuple, IPV4_LEN, CURRENT_NETNS, 0)
+            bpf_sk_lookup_udp(context, &mut tuple, length, CURRENT_NETNS, 0)
         };
         if socket.is_null() {
             return None;

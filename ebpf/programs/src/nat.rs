@@ -1,20 +1,22 @@
 //! Rewriting addresses and ports.
 
 use aya_ebpf::{
-    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM},
     programs::TcContext,
 };
-use beeline_abi::{Difference, DropReason, Ports, ip};
+use beeline_abi::{Address, Difference, DropReason, Ports, ip};
 
 use crate::{
     ends::Ends,
     packet::{Packet, Transport},
-    skb,
+    sctp, skb,
 };
+
+const PSEUDO: u64 = BPF_F_PSEUDO_HDR as u64;
 
 /// The rest of an IPv4 header from the time to live on.
 #[repr(C)]
-struct HeaderTail {
+struct Tail4 {
     ttl: u8,
     protocol: u8,
     check: u16,
@@ -22,31 +24,72 @@ struct HeaderTail {
     destination: u32,
 }
 
+/// The rest of an IPv6 header from the payload's length on.
+#[repr(C)]
+struct Tail6 {
+    payload_len: u16,
+    next_header: u8,
+    hop_limit: u8,
+    source: Address,
+    destination: Address,
+}
+
+/// What other addresses do to a checksum over them.
+#[inline(always)]
+pub fn difference(packet: &Packet, to: &Ends<'_>) -> Difference {
+    let mut difference = Difference::NONE
+        .word(packet.source.words[3], to.source.words[3])
+        .word(packet.destination.words[3], to.destination.words[3]);
+    if !packet.is_v4() {
+        for at in 0..3 {
+            difference = difference
+                .word(packet.source.words[at], to.source.words[at])
+                .word(packet.destination.words[at], to.destination.words[at]);
+        }
+    }
+    difference
+}
+
 /// Gives the packet other ends and takes `hops` off its time to live.
 ///
 /// Checksums change by difference: a packet whose checksum the device will fill in (CHECKSUM_PARTIAL) has only its
 /// pseudo-header part changed, a GSO packet stays whole, and a UDP packet without a checksum stays without.
 #[inline(always)]
-pub fn translate(ctx: &TcContext, packet: &Packet, to: &Ends, hops: u8) -> Result<(), DropReason> {
-    let header = &packet.header;
-    if header.ttl <= hops {
+pub fn translate(ctx: &TcContext, packet: &Packet, to: &Ends<'_>, hops: u8) -> Result<(), DropReason> {
+    if packet.hops <= hops {
         return Err(DropReason::TtlExceeded);
     }
-    let ttl = header.ttl - hops;
-    let addresses = Difference::NONE.word(header.source, to.source).word(header.destination, to.destination);
-    let life = Difference::NONE
-        .half(u16::from_ne_bytes([header.ttl, header.protocol]), u16::from_ne_bytes([ttl, header.protocol]));
+    let addresses = difference(packet, to);
     if packet.transport == Transport::Header {
         translate_transport(ctx, packet, addresses, to.ports)?;
+    } else if packet.transport == Transport::Error && packet.protocol == ip::ICMPV6 {
+        skb::replace_check(ctx, packet.l4 + 2, 0, u64::from(addresses.sum()), PSEUDO)?;
     }
-    let tail = HeaderTail {
-        ttl,
-        protocol: header.protocol,
-        check: addresses.and(life).apply(header.check),
-        source: to.source,
-        destination: to.destination,
+    let ttl = packet.hops - hops;
+    if packet.is_v4() {
+        let life = Difference::NONE.half(
+            u16::from_ne_bytes([packet.hops, packet.protocol]),
+            u16::from_ne_bytes([ttl, packet.protocol]),
+        );
+        let tail = Tail4 {
+            ttl,
+            protocol: packet.protocol,
+            check: addresses.and(life).apply(packet.check),
+            source: to.source.v4_word(),
+            destination: to.destination.v4_word(),
+        };
+        return skb::store(ctx, packet.l3 + 8, &tail);
+    }
+    let tail = Tail6 {
+        payload_len: packet.total_len.wrapping_sub(beeline_abi::IPV6_LEN as u16).to_be(),
+        next_header: packet.next_header,
+        hop_limit: ttl,
+        source: *to.source,
+        destination: *to.destination,
     };
-    skb::store(ctx, packet.l3 + 8, &tail)
+    // An IPv6 header has no checksum that would make up for the change: a sum over the whole packet, as some devices give
+    // it (CHECKSUM_COMPLETE), has to be told.
+    skb::store_with(ctx, packet.l3 + 4, &tail, u64::from(BPF_F_RECOMPUTE_CSUM))
 }
 
 #[inline(always)]
@@ -56,13 +99,17 @@ fn translate_transport(
     addresses: Difference,
     ports: Ports,
 ) -> Result<(), DropReason> {
-    let (check, flags) = match packet.header.protocol {
+    let (check, flags) = match packet.protocol {
         ip::TCP => (packet.l4 + 16, 0),
         ip::UDP => (packet.l4 + 6, u64::from(BPF_F_MARK_MANGLED_0)),
+        ip::SCTP => return sctp::translate(ctx, packet, ports),
+        ip::ICMPV6 => {
+            skb::replace_check(ctx, packet.l4 + 2, 0, u64::from(addresses.sum()), PSEUDO)?;
+            return translate_echo(ctx, packet, ports);
+        }
         _ => return translate_echo(ctx, packet, ports),
     };
-    let pseudo = flags | u64::from(BPF_F_PSEUDO_HDR);
-    skb::replace_check(ctx, check, 0, u64::from(addresses.sum()), pseudo)?;
+    skb::replace_check(ctx, check, 0, u64::from(addresses.sum()), flags | PSEUDO)?;
     let (old, new) = (packet.ports.word(), ports.word());
     if old != new {
         skb::replace_check(ctx, check, u64::from(old), u64::from(new), flags | 4)?;
@@ -71,7 +118,7 @@ fn translate_transport(
     Ok(())
 }
 
-/// An echo has its identifier for a port, and no pseudo-header in its checksum.
+/// An echo has its identifier for a port; ICMP's checksum, other than ICMPv6's, has no pseudo-header in it.
 #[inline(always)]
 fn translate_echo(ctx: &TcContext, packet: &Packet, ports: Ports) -> Result<(), DropReason> {
     let (old, new) = (packet.ports.source | packet.ports.destination, ports.source | ports.destination);

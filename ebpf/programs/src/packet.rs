@@ -1,9 +1,12 @@
-//! A packet as the other modules see it.
+//! A packet as the other modules see it, of either family.
 
-use aya_ebpf::programs::TcContext;
-use beeline_abi::{Address, DropReason, Icmp, Ipv4Header, Ports, Side, Tuple, icmp, ip};
+use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map, programs::TcContext};
+use beeline_abi::{
+    Address, DropReason, Extension, FragmentKey, IPV6_LEN, Icmp, Ipv4Header, Ipv6Header, Ports, Side, Tuple,
+    icmp, icmpv6, ip,
+};
 
-use crate::{ends::Ends, fragment, skb};
+use crate::{ends::Ends, fragment, maps, skb};
 
 /// TCP flags as they lie in the header's 14th byte.
 pub const FIN: u8 = 0x01;
@@ -11,10 +14,15 @@ pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 pub const ACK: u8 = 0x10;
 
+/// How many extension headers of IPv6 are followed.
+const MAX_EXTENSIONS: u32 = 6;
+
 /// How much is known of the transport layer.
 #[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
+    /// A protocol without ports, or an ICMP message that is no echo.
+    Other,
     /// Ports, and the header is in this packet.
     Header,
     /// Ports from the first fragment: this one has no header.
@@ -23,101 +31,78 @@ pub enum Transport {
     Unknown,
     /// An ICMP error: it belongs to the flow of the packet it carries.
     Error,
-    /// A protocol without ports, or an ICMP message that is no echo.
-    Other,
 }
 
-/// An IPv4 packet.
+/// An IP packet.
+#[repr(C)]
 pub struct Packet {
+    pub source: Address,
+    pub destination: Address,
     /// Where the IP header begins: after the Ethernet header, or at the front.
     pub l3: u32,
     /// Where the transport header begins.
     pub l4: u32,
-    pub header: Ipv4Header,
-    pub transport: Transport,
     /// The ports; of an echo request its identifier as source, of an answer as destination.
     pub ports: Ports,
+    /// Bytes of the packet from the IP header on, as the header says; too small for GSO packets of some drivers.
+    pub total_len: u16,
+    /// The checksum of an IPv4 header as it lies in memory.
+    pub check: u16,
+    /// What follows an IPv6 header: the protocol, or the first extension header.
+    pub next_header: u8,
+    pub version: u8,
+    /// The transport protocol.
+    pub protocol: u8,
+    /// The time to live, or hop limit.
+    pub hops: u8,
+    pub transport: Transport,
     /// The flags of a TCP segment.
     pub tcp: u8,
     /// The length of a TCP header.
     pub tcp_len: u8,
+    /// The type of an ICMP message.
+    pub icmp: u8,
+    /// Which packet this is a fragment of.
+    pub whole: FragmentKey,
+    /// Room for the IP header while it is parsed: the stack has none to spare.
+    room: [u8; IPV6_LEN],
 }
 
+/// The packet that is worked on, and the one that an ICMP error carries.
+///
+/// They lie in a map not for room alone: the verifier knows nothing of what it reads there, and walks the rest of the
+/// program once, not once for each kind of packet.
+#[btf_map]
+static PACKETS: PerCpuArray<Packet, 2> = PerCpuArray::new();
+
+const WHOLE: u32 = 0;
+const QUOTED: u32 = 1;
+
 impl Packet {
-    /// Parses an IPv4 packet whose header begins at `l3`.
+    /// Parses an IP packet whose header begins at `l3`.
     #[inline(always)]
-    pub fn parse(ctx: &TcContext, l3: u32) -> Result<Self, DropReason> {
-        let bytes = skb::load(ctx, l3).ok_or(DropReason::Malformed)?;
-        let header = Ipv4Header::parse(&bytes).ok_or(DropReason::Malformed)?;
-        let mut packet = Self {
-            l3,
-            l4: l3 + u32::from(header.header_len),
-            header,
-            transport: Transport::Other,
-            ports: Ports { source: 0, destination: 0 },
-            tcp: 0,
-            tcp_len: 0,
-        };
-        if header.fragment_offset != 0 {
-            packet.transport = match fragment::recall(ctx, &header) {
-                Some(ports) => {
-                    packet.ports = ports;
-                    Transport::Later
-                }
-                None => Transport::Unknown,
-            };
-        } else {
-            packet.parse_transport(ctx)?;
-            if header.more_fragments && packet.transport == Transport::Header {
-                fragment::remember(ctx, &header, packet.ports);
-            }
-        }
-        packet.blur(ctx);
-        Ok(packet)
+    pub fn parse(ctx: &TcContext, l3: u32) -> Result<&'static Self, DropReason> {
+        Self::parse_to(WHOLE, ctx, l3)
     }
 
-    /// Has the verifier forget of which kind the packet is: it would walk the rest of the program once for each kind. To
-    /// it, what is read from the socket buffer's scratch pad may be anything.
+    /// Parses the packet that an ICMP error carries: behind its IP header 8 bytes are sure to be there.
     #[inline(always)]
-    fn blur(&mut self, ctx: &TcContext) {
-        let kind = [self.transport as u8, self.header.protocol, self.tcp, self.tcp_len];
-        let [transport, protocol, tcp, tcp_len] = skb::through_pad(ctx, kind);
-        // SAFETY: it is what was written above.
-        self.transport = unsafe { core::mem::transmute::<u8, Transport>(transport) };
-        (self.header.protocol, self.tcp, self.tcp_len) = (protocol, tcp, tcp_len);
+    pub fn quoted(ctx: &TcContext, l3: u32) -> Result<&'static Self, DropReason> {
+        Self::parse_to(QUOTED, ctx, l3)
     }
 
     #[inline(always)]
-    fn parse_transport(&mut self, ctx: &TcContext) -> Result<(), DropReason> {
-        match self.header.protocol {
-            ip::TCP => {
-                let b: [u8; 14] = skb::load(ctx, self.l4).ok_or(DropReason::Malformed)?;
-                self.ports = Ports::parse(&[b[0], b[1], b[2], b[3]]);
-                self.tcp_len = (b[12] >> 4) * 4;
-                self.tcp = b[13];
-                self.transport = Transport::Header;
-            }
-            ip::UDP => {
-                let b: [u8; 8] = skb::load(ctx, self.l4).ok_or(DropReason::Malformed)?;
-                self.ports = Ports::parse(&[b[0], b[1], b[2], b[3]]);
-                self.transport = Transport::Header;
-            }
-            ip::ICMP => {
-                let b: [u8; 8] = skb::load(ctx, self.l4).ok_or(DropReason::Malformed)?;
-                let message = Icmp::parse(&b);
-                if message.kind == icmp::ECHO_REQUEST {
-                    self.ports = Ports { source: message.id, destination: 0 };
-                    self.transport = Transport::Header;
-                } else if message.kind == icmp::ECHO_REPLY {
-                    self.ports = Ports { source: 0, destination: message.id };
-                    self.transport = Transport::Header;
-                } else if message.is_error() {
-                    self.transport = Transport::Error;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
+    fn parse_to(slot: u32, ctx: &TcContext, l3: u32) -> Result<&'static Self, DropReason> {
+        let packet = maps::own(&PACKETS, slot).ok_or(DropReason::Helper)?;
+        packet.l3 = l3;
+        read(ctx, packet, slot)?;
+        // Looked up once more, so that nothing of what was written is known any more.
+        maps::own(&PACKETS, slot).map(|packet| &*packet).ok_or(DropReason::Helper)
+    }
+
+    #[inline(always)]
+    pub fn is_v4(&self) -> bool {
+        self.version == 4
     }
 
     /// Whether the ports are known.
@@ -132,33 +117,143 @@ impl Packet {
         self.tcp & (SYN | ACK | RST | FIN) == SYN
     }
 
-    /// Where it comes from.
-    #[inline(always)]
-    pub fn source(&self) -> (Address, u16) {
-        (self.header.source_address(), self.ports.source)
-    }
-
-    /// Where it goes.
-    #[inline(always)]
-    pub fn destination(&self) -> (Address, u16) {
-        (self.header.destination_address(), self.ports.destination)
-    }
-
     /// The addresses and ports it has.
     #[inline(always)]
-    pub fn ends(&self) -> Ends {
-        Ends { source: self.header.source, destination: self.header.destination, ports: self.ports }
+    pub fn ends(&self) -> Ends<'_> {
+        Ends { source: &self.source, destination: &self.destination, ports: self.ports }
     }
 
     /// The tuple of a packet that goes away from a container.
     #[inline(always)]
     pub fn outbound(&self, side: Side) -> Tuple {
-        Tuple::outbound(side, self.header.protocol, self.source(), self.destination())
+        let source = (self.source, self.ports.source);
+        Tuple::outbound(side, self.protocol, source, (self.destination, self.ports.destination))
     }
 
     /// The tuple of a packet that goes towards a container.
     #[inline(always)]
     pub fn inbound(&self, side: Side) -> Tuple {
-        Tuple::inbound(side, self.header.protocol, self.source(), self.destination())
+        let source = (self.source, self.ports.source);
+        Tuple::inbound(side, self.protocol, source, (self.destination, self.ports.destination))
+    }
+}
+
+/// What a header says of fragments.
+struct Part {
+    offset: u16,
+    more: bool,
+}
+
+/// A function of its own: what it needs of the stack is free again afterwards.
+#[inline(never)]
+fn read(ctx: &TcContext, packet: &mut Packet, slot: u32) -> Result<(), DropReason> {
+    (packet.tcp, packet.tcp_len, packet.icmp) = (0, 0, 0);
+    packet.ports = Ports { source: 0, destination: 0 };
+    packet.transport = Transport::Other;
+    let [first] = skb::load(ctx, packet.l3).ok_or(DropReason::Malformed)?;
+    let part = if first >> 4 == 4 { read_v4(ctx, packet)? } else { read_v6(ctx, packet)? };
+    if part.offset != 0 {
+        fragment::name(ctx, packet);
+        packet.transport = match fragment::recall(packet) {
+            Some(ports) => {
+                packet.ports = ports;
+                Transport::Later
+            }
+            None => Transport::Unknown,
+        };
+        return Ok(());
+    }
+    read_transport(ctx, packet, slot)?;
+    if part.more && slot == WHOLE && packet.transport == Transport::Header {
+        fragment::name(ctx, packet);
+        fragment::remember(packet);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn read_v4(ctx: &TcContext, packet: &mut Packet) -> Result<Part, DropReason> {
+    let bytes = skb::load(ctx, packet.l3).ok_or(DropReason::Malformed)?;
+    let header = Ipv4Header::parse(&bytes).ok_or(DropReason::Malformed)?;
+    packet.version = 4;
+    packet.source = header.source_address();
+    packet.destination = header.destination_address();
+    packet.l4 = packet.l3 + u32::from(header.header_len);
+    packet.total_len = header.total_len;
+    packet.whole.id = u32::from(header.id);
+    (packet.check, packet.hops, packet.protocol) = (header.check, header.ttl, header.protocol);
+    Ok(Part { offset: header.fragment_offset, more: header.more_fragments })
+}
+
+#[inline(always)]
+fn read_v6(ctx: &TcContext, packet: &mut Packet) -> Result<Part, DropReason> {
+    skb::load_to(ctx, packet.l3, &mut packet.room)?;
+    let header = Ipv6Header::parse(&packet.room).ok_or(DropReason::Malformed)?;
+    packet.version = 6;
+    packet.source = header.source;
+    packet.destination = header.destination;
+    packet.total_len = header.payload_len.saturating_add(IPV6_LEN as u16);
+    (packet.check, packet.hops, packet.next_header) = (0, header.hop_limit, header.next_header);
+    let mut at = packet.l3 + IPV6_LEN as u32;
+    let mut kind = header.next_header;
+    let mut part = Part { offset: 0, more: false };
+    for _ in 0..MAX_EXTENSIONS {
+        if !Extension::is_one(kind) || part.offset != 0 {
+            break;
+        }
+        let bytes = skb::load(ctx, at).ok_or(DropReason::Malformed)?;
+        let extension = Extension::parse(kind, &bytes);
+        if let Some(fragment) = extension.fragment {
+            packet.whole.id = fragment.id;
+            part = Part { offset: fragment.offset, more: fragment.more };
+        }
+        kind = extension.next_header;
+        at += u32::from(extension.len);
+    }
+    if Extension::is_one(kind) && part.offset == 0 {
+        return Err(DropReason::Extensions);
+    }
+    (packet.protocol, packet.l4) = (kind, at);
+    Ok(part)
+}
+
+#[inline(always)]
+fn read_transport(ctx: &TcContext, packet: &mut Packet, slot: u32) -> Result<(), DropReason> {
+    if !matches!(packet.protocol, ip::TCP | ip::UDP | ip::SCTP | ip::ICMP | ip::ICMPV6) {
+        return Ok(());
+    }
+    let bytes: [u8; 8] = skb::load(ctx, packet.l4).ok_or(DropReason::Malformed)?;
+    if matches!(packet.protocol, ip::ICMP | ip::ICMPV6) {
+        read_icmp(packet, &bytes);
+        return Ok(());
+    }
+    packet.ports = Ports::parse(&[bytes[0], bytes[1], bytes[2], bytes[3]]);
+    packet.transport = Transport::Header;
+    if packet.protocol == ip::TCP && slot == WHOLE {
+        let [length, flags] = skb::load(ctx, packet.l4 + 12).ok_or(DropReason::Malformed)?;
+        packet.tcp_len = (length >> 4) * 4;
+        packet.tcp = flags;
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn read_icmp(packet: &mut Packet, bytes: &[u8; 8]) {
+    let message = Icmp::parse(bytes);
+    let is_v4 = packet.protocol == ip::ICMP;
+    let (request, reply) = if is_v4 {
+        (icmp::ECHO_REQUEST, icmp::ECHO_REPLY)
+    } else {
+        (icmpv6::ECHO_REQUEST, icmpv6::ECHO_REPLY)
+    };
+    packet.icmp = message.kind;
+    if message.kind == request {
+        packet.ports = Ports { source: message.id, destination: 0 };
+        packet.transport = Transport::Header;
+    } else if message.kind == reply {
+        packet.ports = Ports { source: 0, destination: message.id };
+        packet.transport = Transport::Header;
+    } else if message.is_error(is_v4) {
+        packet.transport = Transport::Error;
     }
 }

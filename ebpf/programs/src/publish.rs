@@ -7,13 +7,12 @@ use aya_ebpf::{
     helpers::{bpf_get_prandom_u32, bpf_loop},
     programs::TcContext,
 };
-use aya_log_ebpf::debug;
 use beeline_abi::{Address, Direction, DropReason, Endpoint, FlowKind, PortKey, Publish, Side, Tuple};
 
 use crate::{
     conntrack::{self, EEXIST},
-    count,
-    maps::{ENDPOINTS, FLOWS, PORTS, PUBLISHES},
+    count, log,
+    maps::{ENDPOINTS, FLOWS, PORTS, PUBLISHES, Table as _},
     packet::Packet,
     scratch::{self, CLAIMED, FULL, NOT_FOUND, Scratch},
 };
@@ -30,10 +29,12 @@ pub struct Target {
     pub port: u16,
 }
 
-/// Finds what a port leads to: a publish of this very address goes before one of all addresses.
+/// Finds what a port leads to: a publish of this very address goes before one of all addresses of
+/// its family.
 #[inline(always)]
 pub fn find(address: &Address, protocol: u8, port: u16) -> Option<Target> {
-    lookup(address, protocol, port).or_else(|| lookup(&Address::ANY_V4, protocol, port))
+    let any = if address.is_v4() { &Address::ANY_V4 } else { &Address::ANY_V6 };
+    lookup(address, protocol, port).or_else(|| lookup(any, protocol, port))
 }
 
 #[inline(always)]
@@ -63,7 +64,7 @@ pub fn open(
     kind: FlowKind,
     gateway: Option<&Address>,
 ) -> Result<Option<(&'static Tuple, &'static Endpoint)>, DropReason> {
-    let Some(endpoint) = (unsafe { ENDPOINTS.get(&target.publish.container) }) else { return Ok(None) };
+    let Some(endpoint) = ENDPOINTS.find(&target.publish.container) else { return Ok(None) };
     let scratch = scratch::get()?;
     scratch.wire = *wire;
     scratch.inside = *wire;
@@ -79,15 +80,7 @@ pub fn open(
     track(scratch)?;
     conntrack::lead(scratch)?;
     count::connected(target.slot);
-    debug!(
-        ctx,
-        "new flow {:i}:{} -> published port {} -> {:i}:{}",
-        u32::from_be(scratch.wire.remote.v4_word()),
-        scratch.wire.remote_port,
-        scratch.wire.local_port,
-        u32::from_be(scratch.inside.local.v4_word()),
-        scratch.inside.local_port
-    );
+    log::published(ctx, scratch);
     Ok(Some((&scratch.inside, endpoint)))
 }
 
@@ -97,7 +90,8 @@ fn track(scratch: &mut Scratch) -> Result<(), DropReason> {
     claim(scratch);
     if scratch.outcome == NOT_FOUND {
         // Not a loop of ours: the verifier would walk through each of its turns.
-        let callback: unsafe extern "C" fn(u32, *mut c_void) -> i64 = try_source;
+        let callback: extern "C" fn(u32, *mut c_void) -> i64 = try_source;
+        // SAFETY: the callback takes what `bpf_loop` hands over, and uses none of it.
         unsafe { bpf_loop(SOURCE_TRIES, callback as *mut c_void, ptr::null_mut(), 0) };
     }
     match scratch.outcome {
@@ -108,8 +102,9 @@ fn track(scratch: &mut Scratch) -> Result<(), DropReason> {
 }
 
 /// Tries one other remote port; zero goes on.
-unsafe extern "C" fn try_source(_: u32, _: *mut c_void) -> i64 {
+extern "C" fn try_source(_: u32, _: *mut c_void) -> i64 {
     let Ok(scratch) = scratch::get() else { return 1 };
+    // SAFETY: makes a number.
     scratch.inside.remote_port = 1024 + (unsafe { bpf_get_prandom_u32() } % 64512) as u16;
     claim(scratch);
     i64::from(scratch.outcome != NOT_FOUND)
@@ -120,7 +115,7 @@ unsafe extern "C" fn try_source(_: u32, _: *mut c_void) -> i64 {
 fn claim(scratch: &mut Scratch) {
     scratch.outcome = match conntrack::track(scratch) {
         Ok(()) => CLAIMED,
-        Err(EEXIST) => match unsafe { FLOWS.get(&scratch.inside) } {
+        Err(EEXIST) => match FLOWS.find(&scratch.inside) {
             // Another processor has made this very flow, or its stub was lost.
             Some(existing) if existing.counterpart == scratch.wire => CLAIMED,
             _ => NOT_FOUND,

@@ -1,8 +1,9 @@
-//! Room for what a new flow is made of: too much for the 512 bytes of stack. Programs on packets run with bottom
-//! halves disabled, so a processor works on one packet at a time.
+//! Room for what a new flow is made of: too much for the 512 bytes of stack.
 
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use beeline_abi::{DropReason, Flow, Tuple};
+
+use crate::maps;
 
 /// Outcomes of a search for a port: every one tried was taken, one is claimed, or the table of flows is full.
 pub const NOT_FOUND: u32 = 0;
@@ -29,8 +30,5 @@ static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 /// This processor's room.
 #[inline(always)]
 pub fn get() -> Result<&'static mut Scratch, DropReason> {
-    match SCRATCH.get_ptr_mut(0) {
-        Some(scratch) => Ok(unsafe { &mut *scratch }),
-        None => Err(DropReason::Helper),
-    }
+    maps::own(&SCRATCH, 0).ok_or(DropReason::Helper)
 }

@@ -5,12 +5,12 @@ use core::mem::{MaybeUninit, size_of};
 use aya_ebpf::{
     bindings::__sk_buff,
     helpers::{
-        bpf_l4_csum_replace, bpf_redirect, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_load_bytes,
-        bpf_skb_store_bytes,
+        bpf_clone_redirect, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_peer, bpf_skb_change_tail,
+        bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
-use beeline_abi::DropReason;
+use beeline_abi::{DropReason, ether};
 
 /// What becomes of a packet: an action of TC, or why it is refused.
 pub type Verdict = Result<i32, DropReason>;
@@ -23,23 +23,28 @@ pub const INGRESS: u64 = 1;
 
 #[inline(always)]
 pub fn raw(ctx: &TcContext) -> &__sk_buff {
+    // SAFETY: the kernel hands each program its context, valid for the whole run.
     unsafe { &*ctx.skb.skb }
 }
 
-/// Writes bytes to the scratch pad that each program has in the socket buffer, and reads them back.
+/// The device that the packet comes in or goes out by. A copy: the context itself is no key of a map.
 #[inline(always)]
-pub fn through_pad(ctx: &TcContext, bytes: [u8; 4]) -> [u8; 4] {
-    let pad = unsafe { &raw mut (*ctx.skb.skb).cb[0] };
-    unsafe {
-        pad.write_volatile(u32::from_ne_bytes(bytes));
-        pad.read_volatile().to_ne_bytes()
-    }
+pub fn ifindex(ctx: &TcContext) -> u32 {
+    raw(ctx).ifindex
+}
+
+/// Whether the device's driver says that the packet is IPv4 or IPv6.
+#[inline(always)]
+pub fn is_ip(ctx: &TcContext) -> bool {
+    let protocol = raw(ctx).protocol;
+    protocol == u32::from(ether::IPV4.to_be()) || protocol == u32::from(ether::IPV6.to_be())
 }
 
 /// Copies bytes of the packet; none when it ends before.
 #[inline(always)]
 pub fn load<const N: usize>(ctx: &TcContext, offset: u32) -> Option<[u8; N]> {
     let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+    // SAFETY: the helper writes N bytes to where N bytes are, or fails.
     unsafe {
         match bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, bytes.as_mut_ptr().cast(), N as u32) {
             0 => Some(bytes.assume_init()),
@@ -48,11 +53,28 @@ pub fn load<const N: usize>(ctx: &TcContext, offset: u32) -> Option<[u8; N]> {
     }
 }
 
+/// Copies bytes of the packet to where they fit exactly; fails when it ends before.
+#[inline(always)]
+pub fn load_to<const N: usize>(ctx: &TcContext, offset: u32, bytes: &mut [u8; N]) -> Result<(), DropReason> {
+    // SAFETY: the helper writes N bytes to where N bytes are, or fails.
+    match unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, bytes.as_mut_ptr().cast(), N as u32) } {
+        0 => Ok(()),
+        _ => Err(DropReason::Malformed),
+    }
+}
+
 /// Writes into the packet; checksums are the caller's affair.
 #[inline(always)]
 pub fn store<T>(ctx: &TcContext, offset: u32, value: &T) -> Result<(), DropReason> {
+    store_with(ctx, offset, value, 0)
+}
+
+/// Writes into the packet, with flags of the helper.
+#[inline(always)]
+pub fn store_with<T>(ctx: &TcContext, offset: u32, value: &T, flags: u64) -> Result<(), DropReason> {
     let from = core::ptr::from_ref(value).cast();
-    match unsafe { bpf_skb_store_bytes(ctx.skb.skb, offset, from, size_of::<T>() as u32, 0) } {
+    // SAFETY: the helper reads as many bytes as the value has.
+    match unsafe { bpf_skb_store_bytes(ctx.skb.skb, offset, from, size_of::<T>() as u32, flags) } {
         0 => Ok(()),
         _ => Err(DropReason::Helper),
     }
@@ -61,7 +83,18 @@ pub fn store<T>(ctx: &TcContext, offset: u32, value: &T) -> Result<(), DropReaso
 /// Adjusts a checksum of the transport layer.
 #[inline(always)]
 pub fn replace_check(ctx: &TcContext, offset: u32, from: u64, to: u64, flags: u64) -> Result<(), DropReason> {
+    // SAFETY: the helper checks that the field is in the packet.
     match unsafe { bpf_l4_csum_replace(ctx.skb.skb, offset, from, to, flags) } {
+        0 => Ok(()),
+        _ => Err(DropReason::Helper),
+    }
+}
+
+/// Gives the packet another length, cutting it or adding zeroes.
+#[inline(always)]
+pub fn resize(ctx: &TcContext, length: u32) -> Result<(), DropReason> {
+    // SAFETY: no pointer into the packet is kept anywhere in these programs.
+    match unsafe { bpf_skb_change_tail(ctx.skb.skb, length, 0) } {
         0 => Ok(()),
         _ => Err(DropReason::Helper),
     }
@@ -71,6 +104,7 @@ pub fn replace_check(ctx: &TcContext, offset: u32, from: u64, to: u64, flags: u6
 #[inline(always)]
 pub fn claim(ctx: &TcContext) {
     if raw(ctx).pkt_type != PACKET_HOST {
+        // SAFETY: changes a field of the socket buffer.
         unsafe { bpf_skb_change_type(ctx.skb.skb, PACKET_HOST) };
     }
 }
@@ -78,11 +112,20 @@ pub fn claim(ctx: &TcContext) {
 /// Moves the packet to a device.
 #[inline(always)]
 pub fn redirect(ifindex: u32, flags: u64) -> Verdict {
+    // SAFETY: notes where the packet is to go once the program has ended.
     Ok(unsafe { bpf_redirect(ifindex, flags) } as i32)
 }
 
 /// Moves the packet through a veth pair into the other end's network namespace.
 #[inline(always)]
 pub fn redirect_peer(ifindex: u32) -> Verdict {
+    // SAFETY: as for [`redirect`].
     Ok(unsafe { bpf_redirect_peer(ifindex, 0) } as i32)
+}
+
+/// Sends a copy of the packet out of a device.
+#[inline(always)]
+pub fn copy_to(skb: *mut __sk_buff, ifindex: u32) {
+    // SAFETY: the pointer is the program's context. A copy that is not made for want of memory is lost as on any network.
+    unsafe { bpf_clone_redirect(skb, ifindex, 0) };
 }

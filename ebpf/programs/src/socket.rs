@@ -13,7 +13,7 @@ use beeline_abi::{Address, Original, SocketKey, ip};
 
 use crate::{
     count,
-    maps::{ADDRESSES, NETNS_COOKIE, SOCKETS},
+    maps::{ADDRESSES, NETNS_COOKIE, SOCKETS, Table as _},
     publish::{self, Target},
 };
 
@@ -26,10 +26,28 @@ const DATAGRAM: u32 = 2;
 /// 127.0.0.1 as it lies in a packet.
 const LOOPBACK: u32 = u32::from_ne_bytes([127, 0, 0, 1]);
 
+/// ::1.
+const LOOPBACK_V6: Address = Address { words: [0, 0, 0, 1u32.to_be()] };
+
 /// Whether the socket is of the namespace that the daemon serves.
 #[inline(always)]
 fn is_ours(context: *mut core::ffi::c_void) -> bool {
+    // SAFETY: the kernel hands each program its context.
     unsafe { bpf_get_netns_cookie(context) == NETNS_COOKIE.load() }
+}
+
+/// The socket's cookie.
+#[inline(always)]
+fn cookie(context: *mut core::ffi::c_void) -> u64 {
+    // SAFETY: as above.
+    unsafe { bpf_get_socket_cookie(context) }
+}
+
+/// The addresses that a program may change.
+#[inline(always)]
+fn addresses(ctx: &SockAddrContext) -> &mut bpf_sock_addr {
+    // SAFETY: the kernel hands each program its context, and nobody else writes it meanwhile.
+    unsafe { &mut *ctx.sock_addr }
 }
 
 /// The IP protocol of a socket.
@@ -45,7 +63,7 @@ fn protocol(kind: u32) -> Option<u8> {
 /// What a destination of a host's socket leads to. Publishes of all addresses include the loopback's.
 #[inline(always)]
 fn target(address: &Address, protocol: u8, port: u16) -> Option<Target> {
-    if !address.is_loopback() && unsafe { ADDRESSES.get(address) }.is_none() {
+    if !address.is_loopback() && ADDRESSES.find(address).is_none() {
         return None;
     }
     publish::find(address, protocol, port)
@@ -55,14 +73,13 @@ fn target(address: &Address, protocol: u8, port: u16) -> Option<Target> {
 #[inline(always)]
 fn remember(context: *mut core::ffi::c_void, target: &Target, asked: Address, port: u16) {
     let key = SocketKey {
-        cookie: unsafe { bpf_get_socket_cookie(context) },
+        cookie: cookie(context),
         address: target.publish.container,
         port: target.port,
         pad: [0; 6],
     };
     let original = Original { address: asked, port, pad: [0; 6] };
-    let known = unsafe { SOCKETS.get(&key) };
-    if known.is_none_or(|known| *known != original) {
+    if SOCKETS.find(&key).is_none_or(|known| *known != original) {
         // Failing, the owner sees the container's address: nothing else suffers.
         let _ = SOCKETS.insert(&key, &original, 0);
     }
@@ -72,7 +89,7 @@ fn remember(context: *mut core::ffi::c_void, target: &Target, asked: Address, po
 #[inline(always)]
 fn rewrite4(ctx: &SockAddrContext) -> Option<Target> {
     let context = ctx.as_ptr();
-    let raw = unsafe { &mut *ctx.sock_addr };
+    let raw = addresses(ctx);
     if !is_ours(context) {
         return None;
     }
@@ -91,6 +108,7 @@ fn rewrite4(ctx: &SockAddrContext) -> Option<Target> {
 /// Reads the IPv6 destination. Word by word: the verifier wants each access by itself.
 #[inline(always)]
 fn destination6(raw: &bpf_sock_addr) -> Address {
+    // SAFETY: reads a field of a reference.
     let read = |at: usize| unsafe { core::ptr::read_volatile(&raw.user_ip6[at]) };
     Address { words: [read(0), read(1), read(2), read(3)] }
 }
@@ -98,29 +116,30 @@ fn destination6(raw: &bpf_sock_addr) -> Address {
 #[inline(always)]
 fn write6(raw: &mut bpf_sock_addr, address: &Address) {
     for at in 0..4 {
+        // SAFETY: writes a field of a reference.
         unsafe { core::ptr::write_volatile(&mut raw.user_ip6[at], address.words[at]) };
     }
 }
 
-/// Rewrites an IPv6 destination that is v4-mapped or `::1`, the loopback of both families.
+/// Rewrites an IPv6 destination, v4-mapped ones among them. `::1` is the loopback of both families: who asks for
+/// `localhost` gets what is published for either.
 #[inline(always)]
 fn rewrite6(ctx: &SockAddrContext) -> Option<Target> {
     let context = ctx.as_ptr();
-    let raw = unsafe { &mut *ctx.sock_addr };
+    let raw = addresses(ctx);
     if !is_ours(context) {
         return None;
     }
     let protocol = protocol(raw.type_)?;
     let port = u16::from_be(raw.user_port as u16);
     let asked = destination6(raw);
-    let looked_up = if asked.is_v4() {
-        asked
-    } else if asked.is_loopback() {
-        Address::v4(LOOPBACK)
-    } else {
-        return None;
-    };
-    let target = target(&looked_up, protocol, port)?;
+    // "Any" as a destination is this host.
+    let looked_up = if asked.is_any_v6() { LOOPBACK_V6 } else { asked };
+    let mut target = target(&looked_up, protocol, port);
+    if target.is_none() && looked_up == LOOPBACK_V6 {
+        target = publish::find(&Address::v4(LOOPBACK), protocol, port);
+    }
+    let target = target?;
     remember(context, &target, asked, port);
     write6(raw, &target.publish.container);
     raw.user_port = u32::from(target.port.to_be());
@@ -163,14 +182,13 @@ fn original(context: *mut core::ffi::c_void, address: Address, port: u16) -> Opt
     if !is_ours(context) {
         return None;
     }
-    let cookie = unsafe { bpf_get_socket_cookie(context) };
-    unsafe { SOCKETS.get(SocketKey { cookie, address, port, pad: [0; 6] }) }
+    SOCKETS.find(&SocketKey { cookie: cookie(context), address, port, pad: [0; 6] })
 }
 
 /// Names the peer as the socket's owner knows it.
 #[inline(always)]
 pub fn name4(ctx: &SockAddrContext) -> i32 {
-    let raw = unsafe { &mut *ctx.sock_addr };
+    let raw = addresses(ctx);
     let port = u16::from_be(raw.user_port as u16);
     if let Some(original) = original(ctx.as_ptr(), Address::v4(raw.user_ip4), port) {
         raw.user_ip4 = original.address.v4_word();
@@ -182,7 +200,7 @@ pub fn name4(ctx: &SockAddrContext) -> i32 {
 /// Names the peer as the socket's owner knows it.
 #[inline(always)]
 pub fn name6(ctx: &SockAddrContext) -> i32 {
-    let raw = unsafe { &mut *ctx.sock_addr };
+    let raw = addresses(ctx);
     let port = u16::from_be(raw.user_port as u16);
     if let Some(original) = original(ctx.as_ptr(), destination6(raw), port) {
         write6(raw, &original.address);
@@ -201,26 +219,34 @@ fn reserve(context: *mut core::ffi::c_void, kind: u32, address: &Address, port: 
     if publish::find(address, protocol, port as u16).is_none() {
         return ALLOW;
     }
+    // SAFETY: sets what the system call returns.
     unsafe { bpf_set_retval(-EADDRINUSE) };
     REFUSE
 }
 
 #[inline(always)]
+fn socket(ctx: &SockContext) -> &bpf_sock {
+    // SAFETY: the kernel hands each program its context.
+    unsafe { &*ctx.sock }
+}
+
+#[inline(always)]
 pub fn post_bind4(ctx: &SockContext) -> i32 {
-    let raw: &bpf_sock = unsafe { &*ctx.sock };
+    let raw = socket(ctx);
     reserve(ctx.as_ptr(), raw.type_, &Address::v4(raw.src_ip4), raw.src_port)
 }
 
-/// An IPv6 socket takes the IPv4 port too when it is bound to any address or a v4-mapped one.
+/// An IPv6 socket takes the IPv4 port too when it is bound to any address.
 #[inline(always)]
 pub fn post_bind6(ctx: &SockContext) -> i32 {
-    let raw: &bpf_sock = unsafe { &*ctx.sock };
+    let raw = socket(ctx);
+    // SAFETY: reads a field of a reference.
     let read = |at: usize| unsafe { core::ptr::read_volatile(&raw.src_ip6[at]) };
     let address = Address { words: [read(0), read(1), read(2), read(3)] };
-    let looked_up = if address.is_v4() { address } else { Address::ANY_V4 };
-    let is_any = address.words[0] | address.words[1] | address.words[2] | address.words[3] == 0;
-    if !address.is_v4() && !is_any {
-        return ALLOW;
+    let context = ctx.as_ptr();
+    let outcome = reserve(context, raw.type_, &address, raw.src_port);
+    if outcome == ALLOW && address.is_any_v6() {
+        return reserve(context, raw.type_, &Address::ANY_V4, raw.src_port);
     }
-    reserve(ctx.as_ptr(), raw.type_, &looked_up, raw.src_port)
+    outcome
 }

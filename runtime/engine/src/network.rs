@@ -22,7 +22,7 @@ pub(crate) fn to_net(publish: &Published, address: Ipv4Addr) -> beeline_net::Pub
         host_ip: publish.host_ip,
         host_first: publish.host_first,
         host_last: publish.host_last,
-        container_ip: address,
+        container_ip: address.into(),
         container_first: publish.container_first,
     }
 }

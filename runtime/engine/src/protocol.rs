@@ -15,15 +15,18 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl Protocol {
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp` or `sctp`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         }
     }
 }
@@ -41,7 +44,8 @@ impl FromStr for Protocol {
         match text.to_ascii_lowercase().as_str() {
             "tcp" | "" => Ok(Self::Tcp),
             "udp" => Ok(Self::Udp),
-            _ => Err(Error::Invalid(format!("invalid protocol: {text}: tcp and udp can be published"))),
+            "sctp" => Ok(Self::Sctp),
+            _ => Err(Error::Invalid(format!("invalid protocol: {text}: tcp, udp and sctp can be published"))),
         }
     }
 }
@@ -51,6 +55,7 @@ impl From<Protocol> for beeline_net::Protocol {
         match protocol {
             Protocol::Tcp => Self::Tcp,
             Protocol::Udp => Self::Udp,
+            Protocol::Sctp => Self::Sctp,
         }
     }
 }
@@ -60,6 +65,7 @@ impl From<beeline_net::Protocol> for Protocol {
         match protocol {
             beeline_net::Protocol::Tcp => Self::Tcp,
             beeline_net::Protocol::Udp => Self::Udp,
+            beeline_net::Protocol::Sctp => Self::Sctp,
         }
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod flows;
 mod kernel_log;
 mod load;
+mod networks;
 mod pins;
 mod programs;
 mod publishes;
@@ -17,9 +18,10 @@ mod spec;
 mod state;
 mod syscall;
 mod tables;
+mod uplinks;
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
     sync::{
@@ -224,19 +226,16 @@ impl Datapath {
         self.state().set_endpoint(spec)
     }
 
-    /// Forgets an endpoint; its flows end with it.
+    /// Forgets the endpoint at the host's end of this veth pair; its flows end with it.
     ///
     /// # Errors
     /// [`Error::Map`].
-    pub fn remove_endpoint(&self, ip: Ipv4Addr) -> Result<(), Error> {
-        self.state().remove_endpoint(ip)
+    pub fn remove_endpoint(&self, host_ifindex: u32) -> Result<(), Error> {
+        self.state().remove_endpoint(host_ifindex)
     }
 
     /// The endpoints.
-    ///
-    /// # Errors
-    /// [`Error::Map`].
-    pub fn endpoints(&self) -> Result<Vec<EndpointSpec>, Error> {
+    pub fn endpoints(&self) -> Vec<EndpointSpec> {
         self.state().endpoints()
     }
 
@@ -337,7 +336,7 @@ impl Datapath {
                 self.detach_gateway(ifindex, &ifname)?;
             }
         }
-        for endpoint in self.endpoints().unwrap_or_default() {
+        for endpoint in self.endpoints() {
             if let Some(ifname) = name(endpoint.host_ifindex) {
                 self.detach_container(endpoint.host_ifindex, &ifname)?;
             }

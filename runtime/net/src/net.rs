@@ -13,7 +13,7 @@ mod uplinks;
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
+    net::IpAddr,
     os::fd::BorrowedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
@@ -182,7 +182,7 @@ impl Net {
     }
 
     /// What is published for a container's address, without counters.
-    pub fn published_for(&self, container_ip: Ipv4Addr) -> Vec<Publish> {
+    pub fn published_for(&self, container_ip: IpAddr) -> Vec<Publish> {
         lock(&self.inner.published).of(container_ip)
     }
 

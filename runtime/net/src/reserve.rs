@@ -9,7 +9,9 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt},
+    sys::socket::{
+        AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
+    },
 };
 
 use crate::{Error, Protocol, Publish};
@@ -30,7 +32,7 @@ pub(crate) fn reserve(publish: &Publish) -> Result<Reservation, Error> {
         let socket =
             hold(publish.protocol, publish.host_ip, port).map_err(|errno| explain(publish, port, errno))?;
         if sockets.len() < HELD {
-            sockets.push(socket);
+            sockets.extend(socket);
         }
     }
     Ok(Reservation { _sockets: sockets })
@@ -54,7 +56,7 @@ pub(crate) fn choose(
             continue;
         }
         match hold(publish.protocol, publish.host_ip, port) {
-            Ok(socket) => return Ok((candidate, Reservation { _sockets: vec![socket] })),
+            Ok(socket) => return Ok((candidate, Reservation { _sockets: Vec::from_iter(socket) })),
             Err(Errno::EADDRINUSE) => {}
             Err(errno) => return Err(explain(&candidate, port, errno)),
         }
@@ -73,13 +75,18 @@ fn ephemeral_range() -> (u16, u16) {
     }
 }
 
-fn hold(protocol: Protocol, address: IpAddr, port: u16) -> Result<OwnedFd, Errno> {
+/// Binds a port. None: this kernel knows no such protocol, so nobody has the port.
+fn hold(protocol: Protocol, address: IpAddr, port: u16) -> Result<Option<OwnedFd>, Errno> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let kind = match protocol {
-        Protocol::Tcp => SockType::Stream,
-        Protocol::Udp => SockType::Datagram,
+    let (kind, number) = match protocol {
+        Protocol::Tcp => (SockType::Stream, None),
+        Protocol::Udp => (SockType::Datagram, None),
+        Protocol::Sctp => (SockType::Stream, Some(SockProtocol::Sctp)),
     };
-    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = match socket(family, kind, SockFlag::SOCK_CLOEXEC, number) {
+        Err(Errno::EPROTONOSUPPORT) if protocol == Protocol::Sctp => return Ok(None),
+        other => other?,
+    };
     if protocol == Protocol::Tcp {
         // Connections of an ended server that are still closing do not have the port; a listening socket does.
         setsockopt(&socket, sockopt::ReuseAddr, &true)?;
@@ -88,7 +95,7 @@ fn hold(protocol: Protocol, address: IpAddr, port: u16) -> Result<OwnedFd, Errno
         setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     }
     bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, port)))?;
-    Ok(socket)
+    Ok(Some(socket))
 }
 
 fn explain(publish: &Publish, port: u16, errno: Errno) -> Error {
@@ -114,7 +121,7 @@ mod tests {
             host_ip: host_ip.into(),
             host_first: first,
             host_last: last,
-            container_ip: Ipv4Addr::new(172, 31, 0, 2),
+            container_ip: Ipv4Addr::new(172, 31, 0, 2).into(),
             container_first: 80,
         }
     }

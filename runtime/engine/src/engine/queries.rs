@@ -1,6 +1,7 @@
 //! What readers ask. Nothing here waits for a container.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -125,7 +126,9 @@ impl Engine {
         let views = self.shared.directory.views();
         let by_address: BTreeMap<_, _> = views
             .iter()
-            .flat_map(|view| view.endpoints.iter().filter_map(move |end| Some((end.address?, view))))
+            .flat_map(|view| {
+                view.endpoints.iter().filter_map(move |end| Some((IpAddr::from(end.address?), view)))
+            })
             .collect();
         let publishes = self.shared.net.publishes().unwrap_or_else(|error| {
             tracing::error!(error = crate::error::chain(&error), "the published ports cannot be read");
@@ -142,7 +145,7 @@ impl Engine {
                     host_ip: status.publish.host_ip,
                     host_port: status.publish.host_first,
                     host_port_end: status.publish.host_last,
-                    container_ip: status.publish.container_ip.into(),
+                    container_ip: status.publish.container_ip,
                     container_port: status.publish.container_first,
                     connections: status.counters.connections,
                     packets: status.counters.packets,

@@ -3,8 +3,6 @@
 //! The order of writes keeps every lookup sound: the entry is written before a prefix leads to it, and marked unused
 //! before its prefixes go. Prefixes of two publishes never coincide, as overlapping publishes are refused.
 
-use std::net::IpAddr;
-
 use aya::maps::{MapError, lpm_trie::Key};
 use beeline_abi::{Address, MAX_PUBLISHES, PortKey, PortPrefixes, Publish as Entry};
 
@@ -87,8 +85,8 @@ fn check(publish: &Publish) -> Result<(), Error> {
         "the interval ends before it begins"
     } else if publish.container_first.checked_add(publish.host_last - publish.host_first).is_none() {
         "the container's ports would pass 65535"
-    } else if matches!(publish.host_ip, IpAddr::V6(_)) {
-        "IPv6 is not published yet"
+    } else if publish.host_ip.is_ipv4() != publish.container_ip.is_ipv4() {
+        "the host's address and the container's are of different families"
     } else {
         return Ok(());
     };
@@ -110,13 +108,12 @@ fn to_entry(publish: &Publish, generation: u32) -> Entry {
 }
 
 fn from_entry(entry: &Entry) -> Option<Publish> {
-    let IpAddr::V4(container_ip) = entry.container.into() else { return None };
     Some(Publish {
         protocol: Protocol::from_number(entry.protocol)?,
         host_ip: entry.host.into(),
         host_first: entry.host_first,
         host_last: entry.host_last,
-        container_ip,
+        container_ip: entry.container.into(),
         container_first: entry.container_first,
     })
 }

@@ -58,11 +58,9 @@ pub struct NetworkSpec {
     pub gateway_ifindex: u32,
     /// That device's hardware address.
     pub gateway_mac: [u8; 6],
-    /// The IPv4 addresses.
-    pub subnet: Ipv4Net,
-    /// The gateway's IPv4 address.
-    pub gateway: Ipv4Addr,
-    /// The IPv6 addresses and the gateway's.
+    /// The IPv4 addresses, and the gateway's.
+    pub ipv4: Option<(Ipv4Net, Ipv4Addr)>,
+    /// The IPv6 addresses, and the gateway's.
     pub ipv6: Option<(Ipv6Net, Ipv6Addr)>,
     /// Bytes of the largest IP packet.
     pub mtu: u32,
@@ -79,8 +77,10 @@ pub struct NetworkSpec {
 /// A container's end in a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSpec {
-    /// Its address.
-    pub ip: Ipv4Addr,
+    /// Its IPv4 address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Its IPv6 address. The link-local address of its hardware address is its own too, then.
+    pub ipv6: Option<Ipv6Addr>,
     /// Its hardware address.
     pub mac: [u8; 6],
     /// The host's end of its veth pair.
@@ -96,6 +96,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl Protocol {
@@ -104,6 +106,7 @@ impl Protocol {
         match self {
             Self::Tcp => beeline_abi::ip::TCP,
             Self::Udp => beeline_abi::ip::UDP,
+            Self::Sctp => beeline_abi::ip::SCTP,
         }
     }
 
@@ -112,6 +115,7 @@ impl Protocol {
         match number {
             beeline_abi::ip::TCP => Some(Self::Tcp),
             beeline_abi::ip::UDP => Some(Self::Udp),
+            beeline_abi::ip::SCTP => Some(Self::Sctp),
             _ => None,
         }
     }
@@ -122,6 +126,7 @@ impl std::fmt::Display for Protocol {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         })
     }
 }
@@ -131,14 +136,14 @@ impl std::fmt::Display for Protocol {
 pub struct Publish {
     /// The protocol.
     pub protocol: Protocol,
-    /// The host's address; unspecified (`0.0.0.0`) for all of them, the loopback included.
+    /// The host's address; unspecified (`0.0.0.0`, `::`) for all of its family, the loopback included.
     pub host_ip: IpAddr,
     /// The first port of the host.
     pub host_first: u16,
     /// The last port of the host, inclusive.
     pub host_last: u16,
-    /// The container's address.
-    pub container_ip: Ipv4Addr,
+    /// The container's address, of the same family.
+    pub container_ip: IpAddr,
     /// The container's port behind the first one; the others follow.
     pub container_first: u16,
 }
@@ -149,6 +154,7 @@ impl Publish {
         self.protocol == other.protocol
             && self.host_first <= other.host_last
             && other.host_first <= self.host_last
+            && self.host_ip.is_ipv4() == other.host_ip.is_ipv4()
             && (self.host_ip == other.host_ip
                 || self.host_ip.is_unspecified()
                 || other.host_ip.is_unspecified())
@@ -157,7 +163,10 @@ impl Publish {
 
 impl std::fmt::Display for Publish {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host_ip, self.host_first)?;
+        match self.host_ip {
+            IpAddr::V4(address) => write!(f, "{address}:{}", self.host_first)?,
+            IpAddr::V6(address) => write!(f, "[{address}]:{}", self.host_first)?,
+        }
         if self.host_last != self.host_first {
             write!(f, "-{}", self.host_last)?;
         }

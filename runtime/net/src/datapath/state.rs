@@ -7,18 +7,22 @@ use std::{
 };
 
 use aya::maps::MapError;
-use beeline_abi::Publish as Entry;
+use beeline_abi::{Device, Member, Publish as Entry};
 
 use super::{
     Error, syscall,
     tables::{Tables, failed},
 };
 
-/// The maps, and an index of the publishes in them.
+/// The maps, and an index of what is in them.
 pub(super) struct State {
     pub(super) tables: Tables,
     /// The used slots of the publish table.
     pub(super) publishes: BTreeMap<u32, Entry>,
+    /// The endpoints by their devices; what the programs change of them is in the map alone.
+    pub(super) devices: BTreeMap<u32, Device>,
+    /// The members of each network in the order of their positions.
+    pub(super) members: BTreeMap<u32, Vec<Member>>,
     generation: u32,
 }
 
@@ -40,10 +44,14 @@ impl State {
             map: "PUBLISHES",
             source: Box::new(MapError::IoError(source)),
         })?;
+        let mut devices = BTreeMap::new();
         for pair in &tables.devices {
-            generation = generation.max(pair.map_err(failed("read", "DEVICES"))?.1.generation);
+            let (ifindex, device) = pair.map_err(failed("read", "DEVICES"))?;
+            generation = generation.max(device.generation);
+            devices.insert(ifindex, device);
         }
-        Ok(Self { tables, publishes, generation })
+        let members = members(&tables)?;
+        Ok(Self { tables, publishes, devices, members, generation })
     }
 
     /// A generation that no flow of the past carries.
@@ -51,4 +59,22 @@ impl State {
         self.generation = self.generation.wrapping_add(1);
         self.generation
     }
+}
+
+/// The members of each network, up to the first gap in the positions: what an earlier daemon was about to add or remove
+/// when it died is added again, or removed, by whoever knows what should be.
+fn members(tables: &Tables) -> Result<BTreeMap<u32, Vec<Member>>, Error> {
+    let mut positions = BTreeMap::new();
+    for pair in &tables.members {
+        let (key, member) = pair.map_err(failed("read", "MEMBERS"))?;
+        positions.insert((key.network, key.position), member);
+    }
+    let mut members: BTreeMap<u32, Vec<Member>> = BTreeMap::new();
+    for ((network, position), member) in positions {
+        let list = members.entry(network).or_default();
+        if position as usize == list.len() && !list.contains(&member) {
+            list.push(member);
+        }
+    }
+    Ok(members)
 }

@@ -7,20 +7,22 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, MapData, MapError, MapInfo, PerCpuArray},
 };
 use beeline_abi::{
-    Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Network, PortKey, Publish,
-    PublishCounters, Tuple, Uplink,
+    Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Member, MemberKey, Network, PortKey,
+    Publish, PublishCounters, Tuple, Uplink,
 };
 
 use super::{Error, pins::Pins, syscall};
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const PINNED: [&str; 13] = [
+pub(super) const PINNED: [&str; 15] = [
     "FLOWS",
     "ENDPOINTS",
     "DEVICES",
     "ADDRESSES",
     "UPLINKS",
     "NETWORKS",
+    "GATEWAYS",
+    "MEMBERS",
     "PORTS",
     "PUBLISHES",
     "PUBLISH_COUNTERS",
@@ -37,6 +39,8 @@ pub(super) struct Tables {
     pub(super) addresses: HashMap<MapData, Address, LocalAddress>,
     pub(super) uplinks: HashMap<MapData, u32, Uplink>,
     pub(super) networks: HashMap<MapData, u32, Network>,
+    pub(super) gateways: HashMap<MapData, u32, u32>,
+    pub(super) members: HashMap<MapData, MemberKey, Member>,
     pub(super) ports: LpmTrie<MapData, PortKey, u32>,
     pub(super) publishes: Array<MapData, Publish>,
     pub(super) publish_counters: PerCpuArray<MapData, PublishCounters>,
@@ -75,6 +79,8 @@ impl Tables {
             addresses: hash(pins, "ADDRESSES")?,
             uplinks: hash(pins, "UPLINKS")?,
             networks: hash(pins, "NETWORKS")?,
+            gateways: hash(pins, "GATEWAYS")?,
+            members: hash(pins, "MEMBERS")?,
             ports: open(pins, "PORTS", |data| LpmTrie::try_from(aya::maps::Map::LpmTrie(data)))?,
             publishes: open(pins, "PUBLISHES", |data| Array::try_from(aya::maps::Map::Array(data)))?,
             publish_counters: per_cpu(pins, "PUBLISH_COUNTERS")?,

@@ -97,7 +97,8 @@ impl Inner {
     /// Brings up the host's end and tells the datapath.
     fn connect(&self, host: &Netlink, link: &HostLink, spec: &EndpointSpec, mtu: u32) -> Result<(), Error> {
         self.datapath.set_endpoint(&datapath::EndpointSpec {
-            ip: spec.ip,
+            ipv4: Some(spec.ip),
+            ipv6: None,
             mac: spec.mac,
             host_ifindex: link.index,
             network: spec.network,

@@ -61,8 +61,8 @@ impl Inner {
     /// Takes an endpoint out of the datapath with everything published for it.
     pub(super) fn disconnect(&self, endpoint: &Endpoint) -> Result<(), Error> {
         let mut errors = Vec::new();
-        errors.extend(self.unpublish_all_of(endpoint.ip).err());
-        errors.extend(self.datapath.remove_endpoint(endpoint.ip).map_err(Error::from).err());
+        errors.extend(self.unpublish_all_of(endpoint.ip.into()).err());
+        errors.extend(self.datapath.remove_endpoint(endpoint.host_ifindex).map_err(Error::from).err());
         let detached = self.datapath.detach_container(endpoint.host_ifindex, &endpoint.host_ifname);
         errors.extend(detached.map_err(Error::from).err());
         Error::collect(|| format!("detach the endpoint {}", endpoint.host_ifname), errors)

@@ -1,13 +1,13 @@
 //! Publishing ports: reserve them from the host's processes, tell the datapath, let go of the reservation.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{Inner, lock};
 use crate::{Error, Publish, datapath, reserve};
 
 /// What is published, by container.
 #[derive(Debug, Default)]
-pub(super) struct Table(BTreeMap<Ipv4Addr, Vec<Publish>>);
+pub(super) struct Table(BTreeMap<IpAddr, Vec<Publish>>);
 
 impl Table {
     pub(super) fn new(publishes: impl IntoIterator<Item = Publish>) -> Self {
@@ -34,7 +34,7 @@ impl Table {
         }
     }
 
-    pub(super) fn of(&self, container_ip: Ipv4Addr) -> Vec<Publish> {
+    pub(super) fn of(&self, container_ip: IpAddr) -> Vec<Publish> {
         self.0.get(&container_ip).cloned().unwrap_or_default()
     }
 
@@ -100,7 +100,7 @@ impl Inner {
         Error::collect(|| "withdraw published ports".to_owned(), failures)
     }
 
-    pub(super) fn unpublish_all_of(&self, container_ip: Ipv4Addr) -> Result<(), Error> {
+    pub(super) fn unpublish_all_of(&self, container_ip: IpAddr) -> Result<(), Error> {
         let publishes = lock(&self.published).of(container_ip);
         self.unpublish(&publishes)
     }
@@ -118,8 +118,6 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -131,7 +129,7 @@ mod tests {
             host_ip: IpAddr::from(host),
             host_first: first,
             host_last: last,
-            container_ip: Ipv4Addr::new(172, 31, 0, container),
+            container_ip: IpAddr::from([172, 31, 0, container]),
             container_first: 80,
         }
     }

@@ -45,7 +45,8 @@ impl Inner {
     /// Says again what is, which changes nothing but puts new programs behind old links.
     fn keep_endpoint(&self, endpoint: &Endpoint) -> Result<(), Error> {
         self.datapath.set_endpoint(&datapath::EndpointSpec {
-            ip: endpoint.ip,
+            ipv4: Some(endpoint.ip),
+            ipv6: None,
             mac: endpoint.mac,
             host_ifindex: endpoint.host_ifindex,
             network: endpoint.network,
@@ -57,7 +58,7 @@ impl Inner {
         let wanted: Vec<Publish> = keep
             .publishes
             .iter()
-            .filter(|publish| !lost.iter().any(|endpoint| endpoint.ip == publish.container_ip))
+            .filter(|publish| !lost.iter().any(|endpoint| publish.container_ip == endpoint.ip))
             .copied()
             .collect();
         let present = lock(&self.published).all();
@@ -67,18 +68,13 @@ impl Inner {
     }
 
     fn remove_other_endpoints(&self, present: &[Endpoint], errors: &mut Vec<Error>) {
-        match self.datapath.endpoints() {
-            Ok(endpoints) => {
-                for endpoint in endpoints {
-                    if !present.iter().any(|kept| kept.ip == endpoint.ip) {
-                        errors.extend(self.datapath.remove_endpoint(endpoint.ip).map_err(Error::from).err());
-                        // Its device may be gone and its name unknown; the pin of its link is named by its index.
-                        let detached = self.datapath.detach_container(endpoint.host_ifindex, "");
-                        errors.extend(detached.map_err(Error::from).err());
-                    }
-                }
+        for endpoint in self.datapath.endpoints() {
+            let index = endpoint.host_ifindex;
+            if !present.iter().any(|kept| kept.host_ifindex == index) {
+                errors.extend(self.datapath.remove_endpoint(index).map_err(Error::from).err());
+                // Its device may be gone and its name unknown; the pin of its link is named by its index.
+                errors.extend(self.datapath.detach_container(index, "").map_err(Error::from).err());
             }
-            Err(error) => errors.push(error.into()),
         }
     }
 

@@ -266,7 +266,7 @@ fn no_bytes_confuse_the_programs() {
         return;
     }
     let topology = Topology::new(1);
-    topology.publish_range(Protocol::Tcp, 1..=60000, 0, 1);
+    topology.publish_range(crate::topology::Family::V4, Protocol::Tcp, 1..=60000, 0, 1);
     let uplink = Program::uplink(&topology);
     let container = Program::container(&topology);
     let container_mac = topology.container_mac(0);

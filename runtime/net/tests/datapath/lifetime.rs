@@ -33,7 +33,7 @@ fn a_connection_survives_the_daemon_and_its_successor_knows_everything() {
     let statuses = topology.datapath().publishes().expect("publishes");
     assert_eq!((statuses.len(), statuses[0].publish), (1, publish));
     assert_eq!(statuses[0].counters.connections, 1);
-    assert_eq!(topology.datapath().endpoints().expect("endpoints").len(), 1);
+    assert_eq!(topology.datapath().endpoints().len(), 1);
     topology.datapath().publish(&publish).expect("the same once more");
     topology.client.run(|| tcp_echo((HOST, 8080), 100)).expect("a new connection");
     server.join().expect("server");
@@ -45,8 +45,8 @@ fn a_taken_port_cannot_be_published_again() {
         return;
     }
     let topology = Topology::new(2);
-    let mut publish = topology.publish_range(Protocol::Tcp, 8000..=8999, 0, 80);
-    publish.container_ip = topology.containers[1].address;
+    let mut publish = topology.publish_range(crate::topology::Family::V4, Protocol::Tcp, 8000..=8999, 0, 80);
+    publish.container_ip = topology.containers[1].address.into();
     (publish.host_first, publish.host_last) = (8999, 8999);
     let error = topology.datapath().publish(&publish).expect_err("taken");
     assert!(matches!(error, Error::AlreadyPublished { .. }), "{error}");
@@ -72,7 +72,7 @@ fn flows_are_deleted_in_pairs_when_their_endpoint_is_gone() {
     server.join().expect("server");
     assert_eq!(topology.datapath().expire_flows().expect("expire"), 0, "all are young");
     assert_eq!(topology.datapath().conntrack_len(), 40, "two entries each");
-    topology.datapath().remove_endpoint(topology.containers[0].address).expect("remove");
+    topology.datapath().remove_endpoint(topology.containers[0].ifindex).expect("remove");
     assert_eq!(topology.datapath().expire_flows().expect("expire"), 20);
     assert_eq!(topology.datapath().expire_flows().expect("expire"), 0);
     assert_eq!(topology.datapath().conntrack_len(), 0, "none is left, and no half of one");

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
@@ -17,6 +17,9 @@ use nix::sched::{CloneFlags, setns};
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
+pub(crate) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
+pub(crate) const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
+pub(crate) const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x30, 0, 0, 0, 0, 0, 1);
 const NETWORK: u32 = 1;
 
 /// Whether the test can run; says so when it cannot.
@@ -85,14 +88,57 @@ fn ip(arguments: &[&str]) {
     assert!(status.success(), "ip {}", arguments.join(" "));
 }
 
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    fn choose(self, v4: Ipv4Addr, v6: Ipv6Addr) -> IpAddr {
+        match self {
+            Self::V4 => v4.into(),
+            Self::V6 => v6.into(),
+        }
+    }
+
+    pub(crate) fn client(self) -> IpAddr {
+        self.choose(CLIENT, CLIENT6)
+    }
+
+    pub(crate) fn host(self) -> IpAddr {
+        self.choose(HOST, HOST6)
+    }
+
+    pub(crate) fn gateway(self) -> IpAddr {
+        self.choose(GATEWAY, GATEWAY6)
+    }
+
+    pub(crate) fn loopback(self) -> IpAddr {
+        self.choose(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST)
+    }
+
+    fn any(self) -> IpAddr {
+        self.choose(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED)
+    }
+}
+
 /// A container's namespace with its end of the pair.
 pub(crate) struct Container {
     pub(crate) namespace: Namespace,
     pub(crate) address: Ipv4Addr,
+    pub(crate) address6: Ipv6Addr,
     pub(crate) ifindex: u32,
 }
 
 impl Container {
+    pub(crate) fn ip(&self, family: Family) -> IpAddr {
+        family.choose(self.address, self.address6)
+    }
+
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.namespace.run(work)
     }
@@ -148,13 +194,18 @@ impl Topology {
         host.ip(&format!("link add up0 type veth peer name eth0 netns {}", client.name));
         host.ip("addr add 192.0.2.1/24 dev up0");
         host.ip("link set up0 up");
+        host.ip(&format!("addr add {HOST6}/64 dev up0 nodad"));
         client.ip("addr add 192.0.2.2/24 dev eth0");
+        client.ip(&format!("addr add {CLIENT6}/64 dev eth0 nodad"));
         client.ip("link set eth0 up");
         host.ip("link add bl0 type bridge");
         host.ip("addr add 172.30.0.1/24 dev bl0");
+        host.ip(&format!("addr add {GATEWAY6}/64 dev bl0 nodad"));
         host.ip("link set bl0 up");
         // What needs an ICMP error is forwarded by the host's stack.
         host.sysctl("net/ipv4/conf/bl0/forwarding", "1");
+        // The kernel looks up no way for packets that come in by a device that does not forward.
+        host.sysctl("net/ipv6/conf/bl0/forwarding", "1");
 
         let bpffs = Bpffs(std::env::temp_dir().join(format!("beeline-bpffs-{tag}")));
         let config = DatapathConfig {
@@ -204,9 +255,8 @@ impl Topology {
             id: NETWORK,
             gateway_ifindex: gateway,
             gateway_mac,
-            subnet: "172.30.0.0/24".parse().expect("subnet"),
-            gateway: GATEWAY,
-            ipv6: None,
+            ipv4: Some(("172.30.0.0/24".parse().expect("subnet"), GATEWAY)),
+            ipv6: Some(("fd00:30::/64".parse().expect("subnet"), GATEWAY6)),
             mtu: 1500,
             icc: true,
             internal: false,
@@ -214,7 +264,7 @@ impl Topology {
             routed: false,
         };
         adjust(&mut network);
-        let addresses = vec![IpAddr::V4(HOST)];
+        let addresses = vec![IpAddr::V4(HOST), IpAddr::V6(HOST6)];
         let datapath = self.datapath();
         self.host.run(|| {
             datapath.attach_uplink(uplink, "up0").expect("attach the uplink");
@@ -224,37 +274,55 @@ impl Topology {
             .set_uplink(&UplinkSpec { ifindex: uplink, addresses, mtu: 1500, layer3: false })
             .expect("uplink");
         datapath.set_network(&network).expect("network");
-        datapath.set_local_addresses(&[HOST.into(), GATEWAY.into()]).expect("addresses");
+        datapath
+            .set_local_addresses(&[HOST.into(), GATEWAY.into(), HOST6.into(), GATEWAY6.into()])
+            .expect("addresses");
     }
 
     fn add_container(&mut self, number: usize) {
         let namespace = Namespace::new(format!("bl{}n{number}", self.tag));
         let address = Ipv4Addr::new(172, 30, 0, 2 + number as u8);
+        let address6 = Ipv6Addr::new(0xfd00, 0x30, 0, 0, 0, 0, 0, 2 + number as u16);
         let device = format!("bv{number}");
         self.host.ip(&format!("link add {device} type veth peer name eth0 netns {}", namespace.name));
         self.host.ip(&format!("link set {device} up"));
-        self.host.sysctl(&format!("net/ipv4/conf/{device}/forwarding"), "1");
         namespace.ip(&format!("addr add {address}/24 dev eth0"));
+        namespace.ip(&format!("addr add {address6}/64 dev eth0 nodad"));
         namespace.ip("link set eth0 up");
         namespace.ip(&format!("route add default via {GATEWAY}"));
+        namespace.ip(&format!("route add default via {GATEWAY6}"));
         let ifindex = self.host.index(&device);
         let mac = namespace.run(|| mac("eth0"));
         let datapath = self.datapath();
         datapath
-            .set_endpoint(&EndpointSpec { ip: address, mac, host_ifindex: ifindex, network: NETWORK })
+            .set_endpoint(&EndpointSpec {
+                ipv4: Some(address),
+                ipv6: Some(address6),
+                mac,
+                host_ifindex: ifindex,
+                network: NETWORK,
+            })
             .expect("endpoint");
         self.host.run(|| datapath.attach_container(ifindex, &device).expect("attach the container"));
-        self.containers.push(Container { namespace, address, ifindex });
+        self.containers.push(Container { namespace, address, address6, ifindex });
     }
 
-    /// Publishes a port of every address.
+    /// Publishes a port of every IPv4 address.
     pub(crate) fn publish(&self, protocol: Protocol, host: u16, container: usize, port: u16) -> Publish {
-        self.publish_range(protocol, host..=host, container, port)
+        self.publish_range(Family::V4, protocol, host..=host, container, port)
     }
 
-    /// Publishes ports of every address.
+    /// Publishes a port of every address of both families.
+    pub(crate) fn publish_both(&self, protocol: Protocol, host: u16, container: usize, port: u16) {
+        for family in Family::BOTH {
+            self.publish_range(family, protocol, host..=host, container, port);
+        }
+    }
+
+    /// Publishes ports of every address of a family.
     pub(crate) fn publish_range(
         &self,
+        family: Family,
         protocol: Protocol,
         ports: std::ops::RangeInclusive<u16>,
         container: usize,
@@ -262,10 +330,10 @@ impl Topology {
     ) -> Publish {
         let publish = Publish {
             protocol,
-            host_ip: Ipv4Addr::UNSPECIFIED.into(),
+            host_ip: family.any(),
             host_first: *ports.start(),
             host_last: *ports.end(),
-            container_ip: self.containers[container].address,
+            container_ip: self.containers[container].ip(family),
             container_first: port,
         };
         self.datapath().publish(&publish).expect("publish");

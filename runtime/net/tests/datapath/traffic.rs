@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread::JoinHandle,
     time::Duration,
 };
@@ -11,18 +11,28 @@ use crate::topology::Namespace;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
+/// A peer as a socket of its own family names it: servers take both families, IPv4 as v4-mapped addresses.
+fn plain(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+/// Any address and port in the family of another address.
+fn any_for(to: &SocketAddr) -> SocketAddr {
+    if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() }
+}
+
 /// Serves `connections` connections in a namespace: each is told its peer's address, then gets its bytes back.
 pub(crate) fn tcp_server(
     namespace: &Namespace,
     port: u16,
     connections: usize,
 ) -> JoinHandle<Vec<SocketAddr>> {
-    let listener = namespace.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("listen"));
+    let listener = namespace.run(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).expect("listen"));
     std::thread::spawn(move || {
         let mut peers = Vec::new();
         for _ in 0..connections {
             let (mut stream, peer) = listener.accept().expect("accept");
-            peers.push(peer);
+            peers.push(plain(peer));
             stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
             let mut buffer = vec![0; 65536];
             while let Ok(count @ 1..) = stream.read(&mut buffer) {
@@ -57,14 +67,14 @@ pub(crate) fn echo(stream: &mut TcpStream, bytes: usize) -> io::Result<()> {
 
 /// Answers datagrams in a namespace, each with its own bytes; returns who asked. Ends when nothing comes.
 pub(crate) fn udp_server(namespace: &Namespace, port: u16, datagrams: usize) -> JoinHandle<Vec<SocketAddr>> {
-    let socket = namespace.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).expect("bind"));
+    let socket = namespace.run(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).expect("bind"));
     socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
     std::thread::spawn(move || {
         let mut peers = Vec::new();
         let mut buffer = vec![0; 65536];
         for _ in 0..datagrams {
             let Ok((count, peer)) = socket.recv_from(&mut buffer) else { break };
-            peers.push(peer);
+            peers.push(plain(peer));
             socket.send_to(&buffer[..count], peer).expect("answer");
         }
         peers
@@ -73,10 +83,11 @@ pub(crate) fn udp_server(namespace: &Namespace, port: u16, datagrams: usize) -> 
 
 /// Sends a datagram from an unconnected socket and returns who answered.
 pub(crate) fn udp_echo(to: impl Into<SocketAddr>, bytes: usize) -> io::Result<SocketAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let to = to.into();
+    let socket = UdpSocket::bind(any_for(&to))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let sent: Vec<u8> = (0..bytes).map(|at| (at * 7) as u8).collect();
-    socket.send_to(&sent, to.into())?;
+    socket.send_to(&sent, to)?;
     let mut received = vec![0; 65536];
     let (count, from) = socket.recv_from(&mut received)?;
     assert_eq!(&received[..count], &sent[..], "the datagram came back changed");
@@ -85,9 +96,10 @@ pub(crate) fn udp_echo(to: impl Into<SocketAddr>, bytes: usize) -> io::Result<So
 
 /// The same from a connected socket.
 pub(crate) fn udp_echo_connected(to: impl Into<SocketAddr>, bytes: usize) -> io::Result<SocketAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let to = to.into();
+    let socket = UdpSocket::bind(any_for(&to))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    socket.connect(to.into())?;
+    socket.connect(to)?;
     socket.send(&vec![7; bytes])?;
     let mut received = vec![0; 65536];
     let (count, from) = socket.recv_from(&mut received)?;

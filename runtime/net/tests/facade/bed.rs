@@ -169,7 +169,7 @@ pub(crate) fn publish(
         host_ip: host_ip.into(),
         host_first: port,
         host_last: port,
-        container_ip: container,
+        container_ip: container.into(),
         container_first: inside,
     }
 }

@@ -46,7 +46,7 @@ fn only_what_adjoins_on_both_sides_is_joined() {
 #[case("80/tcp", "here", "80", Err("invalid IP address: here"))]
 #[case("web/tcp", "", "80", Err("invalid port: \"web/tcp\""))]
 #[case("0/tcp", "", "80", Err("invalid port: \"0/tcp\": 1 to 65535 are ports"))]
-#[case("80/sctp", "", "80", Err("invalid protocol: sctp: tcp and udp can be published"))]
+#[case("80/icmp", "", "80", Err("invalid protocol: icmp: tcp, udp and sctp can be published"))]
 fn bindings_are_read(
     #[case] port: &str,
     #[case] ip: &str,
