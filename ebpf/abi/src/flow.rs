@@ -28,6 +28,8 @@ pub enum FlowKind {
     Masqueraded = 3,
     /// A flow of a container to a published port of its own host.
     Hairpin = 4,
+    /// A flow of a socket of the host that is bound to the loopback address: the gateway stands in for it.
+    Loopback = 5,
 }
 
 /// Which way a packet goes.

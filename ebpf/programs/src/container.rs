@@ -12,8 +12,8 @@
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use beeline_abi::{
-    Device, DropReason, ETHERNET_LEN, Endpoint, EthernetHeader, FlowKind, Network, Side, Tuple, device_flags,
-    ether, icmpv6 as types, ip, network_flags,
+    Address, Device, DropReason, ETHERNET_LEN, Endpoint, EthernetHeader, FlowKind, Network, Side, Tuple,
+    device_flags, ether, icmpv6 as types, ip, network_flags,
 };
 
 use crate::{
@@ -23,8 +23,9 @@ use crate::{
     icmp_error::Embedded,
     icmpv6::{self, Envelope},
     maps::{ADDRESSES, DEVICES, ENDPOINTS, NETWORKS, Table as _},
-    masquerade, multicast, nat, nd,
+    masquerade, multicast, nd,
     packet::{Packet, Transport},
+    plan::{self, Plan},
     publish,
     skb::{self, Verdict},
 };
@@ -33,7 +34,7 @@ use crate::{
 #[inline(always)]
 pub fn ingress(ctx: &TcContext) -> i32 {
     let ifindex = skb::ifindex(ctx);
-    let Some(device) = DEVICES.find_mut(&ifindex) else {
+    let Some(device) = DEVICES.find(&ifindex) else {
         count::refused(ctx, DropReason::NoEndpoint);
         return TC_ACT_SHOT;
     };
@@ -50,7 +51,7 @@ pub fn ingress(ctx: &TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn judge(ctx: &TcContext, device: &mut Device) -> Verdict {
+fn judge(ctx: &TcContext, device: &Device) -> Verdict {
     let frame = EthernetHeader::parse(&skb::load(ctx, 0).ok_or(DropReason::Malformed)?);
     if frame.source != device.mac {
         return Err(DropReason::SpoofedMac);
@@ -65,36 +66,55 @@ fn judge(ctx: &TcContext, device: &mut Device) -> Verdict {
     }
     let packet = Packet::parse(ctx, ETHERNET_LEN as u32)?;
     let network = NETWORKS.find(&device.network).ok_or(DropReason::NoEndpoint)?;
-    if packet.source != *device.own_for(&packet.source)
-        && let Some(action) = of_no_global_address(ctx, device, &frame, packet, network)?
+    if let Some(action) = decide(ctx, device, &frame, packet, network)? {
+        return Ok(action);
+    }
+    if plan::made()?.is_leaving()
+        && let Some(action) = leave(ctx, device, &frame, packet, network)?
     {
         return Ok(action);
     }
+    plan::follow(ctx, packet)
+}
+
+/// Plans what becomes of a packet, unless it is dealt with here.
+#[inline(always)]
+fn decide(
+    ctx: &TcContext,
+    device: &Device,
+    frame: &EthernetHeader,
+    packet: &Packet,
+    network: &Network,
+) -> Result<Option<i32>, DropReason> {
+    if packet.source != *device.own_for(&packet.source)
+        && let Some(action) = of_no_global_address(ctx, device, frame, packet, network)?
+    {
+        return Ok(Some(action));
+    }
     if packet.protocol == ip::ICMPV6
         && packet.transport == Transport::Other
-        && let Some(outcome) = nd::from_container(ctx, device, &frame, packet, network)
+        && let Some(outcome) = nd::from_container(ctx, device, frame, packet, network)
     {
-        return outcome;
+        return outcome.map(Some);
     }
     if multicast::is_for_many(&packet.destination, network) {
-        return multicast::from_container(ctx, device, packet, network);
+        return multicast::from_container(ctx, device, packet, network).map(Some);
     }
+    let plan = plan::new()?;
     let is_inside = network.contains(&packet.destination) || packet.destination.is_link_local();
     if !is_inside && let Some(wire) = known(device, packet, network) {
-        let outcome = along(ctx, packet, network, wire);
-        return or_the_long_way(ctx, &frame, packet, network, outcome);
-    }
-    if let Some(peer) = ENDPOINTS.find(&packet.destination.scoped(device.network)) {
-        return to_member(ctx, device, &frame, packet, network, peer);
-    }
-    if ADDRESSES.find(&packet.destination).is_some() {
-        return to_host(ctx, device, &frame, packet, network);
-    }
-    if is_inside {
+        plan.translate(&Ends::outbound(wire), 1);
+        plan.leave();
+    } else if let Some(peer) = ENDPOINTS.find(&packet.destination.scoped(device.network)) {
+        to_member(plan, device, packet, network, peer)?;
+    } else if ADDRESSES.find(&packet.destination).is_some() {
+        to_host(ctx, plan, device, packet, network)?;
+    } else if is_inside {
         return Err(DropReason::NoEndpoint);
+    } else {
+        to_outside(ctx, plan, device, packet, network)?;
     }
-    let outcome = begin(ctx, device, packet, network);
-    or_the_long_way(ctx, &frame, packet, network, outcome)
+    Ok(None)
 }
 
 /// A packet that bears none of the container's addresses but perhaps its link-local one, which is good within the network;
@@ -136,25 +156,175 @@ fn known(device: &Device, packet: &Packet, network: &Network) -> Option<&'static
     is_open.then_some(found.wire)
 }
 
-/// What needs an ICMP error, or cutting. IPv4 takes the long way: the host's stack does both, and `uplink_egress` translates
-/// what leaves. IPv6 packets are never cut, and their errors are ours.
+/// To another container: directly, unless it is the answer to a flow that came through a published port.
 #[inline(always)]
-fn or_the_long_way(
+fn to_member(
+    plan: &mut Plan,
+    device: &Device,
+    packet: &Packet,
+    network: &Network,
+    peer: &Endpoint,
+) -> Result<(), DropReason> {
+    if peer.flags & device_flags::LOCAL_NAT != 0
+        && packet.has_ports()
+        && let Some(found) = conntrack::outbound(packet, &packet.outbound(Side::Inside), device.generation)
+    {
+        plan.translate(&Ends::outbound(found.wire), 0);
+        plan.enter(peer);
+        return Ok(());
+    }
+    if peer.network != device.network || network.flags & network_flags::ICC == 0 {
+        return Err(DropReason::Isolated);
+    }
+    plan.pass_over(peer);
+    Ok(())
+}
+
+/// To an address of the host: a published port leads to its container, also back to the sender.
+#[inline(always)]
+fn to_host(
     ctx: &TcContext,
+    plan: &mut Plan,
+    device: &Device,
+    packet: &Packet,
+    network: &Network,
+) -> Result<(), DropReason> {
+    let is_echo = matches!(packet.protocol, ip::ICMP | ip::ICMPV6);
+    if !packet.has_ports() || is_echo || !to_published(ctx, plan, device, packet, network)? {
+        plan.go_up(network);
+    }
+    Ok(())
+}
+
+/// To a port that the host publishes, or back from one; tells whether it is either.
+#[inline(always)]
+fn to_published(
+    ctx: &TcContext,
+    plan: &mut Plan,
+    device: &Device,
+    packet: &Packet,
+    network: &Network,
+) -> Result<bool, DropReason> {
+    let own = device.own_for(&packet.source);
+    let wire = packet.inbound(Side::Wire);
+    if device.flags & device_flags::LOCAL_NAT != 0 {
+        if let Some(found) = conntrack::inbound(packet, &wire) {
+            count::published(ctx, found.publish);
+            plan.translate(&Ends::inbound(found.inside), 0);
+            plan.enter(found.endpoint);
+            return Ok(true);
+        }
+        if from_published(plan, device, packet, network, own)? {
+            return Ok(true);
+        }
+    }
+    if packet.protocol == ip::TCP && !packet.opens() {
+        return Ok(false);
+    }
+    let Some(target) = publish::find(&wire.local, wire.protocol, wire.local_port) else { return Ok(false) };
+    let gateway = if target.publish.container == *own { Some(network.gateway_for(own)) } else { None };
+    let opened = publish::open(ctx, packet, &wire, target, FlowKind::Hairpin, gateway)?;
+    let Some((inside, endpoint)) = opened else { return Ok(false) };
+    publish::raise_local_nat(own);
+    count::published(ctx, target.slot);
+    plan.translate(&Ends::inbound(inside), 0);
+    plan.enter(endpoint);
+    Ok(true)
+}
+
+/// The answer to a flow with oneself, or with a socket at the host's loopback: the gateway stood in for it.
+#[inline(always)]
+fn from_published(
+    plan: &mut Plan,
+    device: &Device,
+    packet: &Packet,
+    network: &Network,
+    own: &Address,
+) -> Result<bool, DropReason> {
+    let inside = packet.outbound(Side::Inside);
+    let Some(found) = conntrack::outbound(packet, &inside, device.generation) else { return Ok(false) };
+    plan.translate(&Ends::outbound(found.wire), 0);
+    if found.kind != FlowKind::Loopback as u8 {
+        plan.enter(ENDPOINTS.find(own).ok_or(DropReason::NoEndpoint)?);
+        return Ok(true);
+    }
+    if packet.is_v4() {
+        plan.go_up(network);
+    } else {
+        // The kernel takes `::1` from no other device; IPv4's loopback it takes from those that are told to.
+        plan.go_up_by_loopback();
+    }
+    Ok(true)
+}
+
+/// To the outside, by no flow that is known: a new one, or none at all.
+#[inline(always)]
+fn to_outside(
+    ctx: &TcContext,
+    plan: &mut Plan,
+    device: &Device,
+    packet: &Packet,
+    network: &Network,
+) -> Result<(), DropReason> {
+    if packet.transport == Transport::Error {
+        let embedded = Embedded::parse(ctx, packet)?;
+        let found = embedded.flow_from_container(packet, device.generation);
+        embedded.plan_out(plan, packet, found.ok_or(DropReason::IcmpUnrelated)?.wire, 1);
+        plan.leave();
+        return Ok(());
+    }
+    if network.flags & network_flags::INTERNAL != 0 {
+        return Err(DropReason::Internal);
+    }
+    if network.flags & network_flags::MASQUERADE == 0 {
+        plan.translate(&packet.ends(), 1);
+        plan.leave();
+        return Ok(());
+    }
+    if !packet.has_ports() {
+        let is_fragment = packet.transport == Transport::Unknown;
+        return Err(if is_fragment { DropReason::Fragment } else { DropReason::Protocol });
+    }
+    if !masquerade::may_begin(packet) {
+        return Err(DropReason::NoFlow);
+    }
+    plan.leave_anew(packet);
+    Ok(())
+}
+
+/// Looks up the way out, and begins the flow if there is none.
+///
+/// What needs an ICMP error, or cutting, is dealt with here: IPv4 takes the long way, as the host's stack does both and
+/// `uplink_egress` translates what leaves; IPv6 packets are never cut, and their errors are ours.
+#[inline(always)]
+fn leave(
+    ctx: &TcContext,
+    device: &Device,
     frame: &EthernetHeader,
     packet: &Packet,
     network: &Network,
-    outcome: Result<i32, NoRoute>,
-) -> Verdict {
-    let (reason, kind, mtu) = match outcome {
-        Ok(action) => return Ok(action),
+) -> Result<Option<i32>, DropReason> {
+    let plan = plan::made()?;
+    let ends = plan.ends();
+    let (reason, kind, mtu) = match forward::route(ctx, packet, network, ends.source, ends.destination) {
+        Ok(_) if packet.hops <= 1 => (DropReason::TtlExceeded, types::TIME_EXCEEDED, 0),
+        Ok(route) => {
+            if plan.is_new() {
+                let address = route.uplink.address_for(&packet.source).ok_or(DropReason::NoUplink)?;
+                let inside = packet.outbound(Side::Inside);
+                let wire = masquerade::open(ctx, packet, &inside, address, device.generation)?;
+                plan.translate(&Ends::outbound(wire), 1);
+            }
+            plan.take(&route);
+            return Ok(None);
+        }
         Err(NoRoute::TooBig(mtu)) => (DropReason::TooBig, types::TOO_BIG, mtu),
-        Err(NoRoute::Refused(DropReason::TtlExceeded)) => (DropReason::TtlExceeded, types::TIME_EXCEEDED, 0),
         Err(NoRoute::Refused(reason)) => return Err(reason),
     };
     if packet.is_v4() {
         count::refused(ctx, reason);
-        return forward::to_host(ctx, &frame.destination, network);
+        plan::new()?.go_up(network);
+        return Ok(None);
     }
     // No error is sent about an error (RFC 4443, section 2.4).
     if packet.transport == Transport::Error {
@@ -168,153 +338,5 @@ fn or_the_long_way(
         destination: &packet.source,
     };
     icmpv6::complain(ctx, &envelope, kind, mtu)?;
-    skb::redirect(skb::ifindex(ctx), 0)
-}
-
-/// To another container: directly, unless it is the answer to a flow that came through a published port.
-#[inline(always)]
-fn to_member(
-    ctx: &TcContext,
-    device: &Device,
-    frame: &EthernetHeader,
-    packet: &Packet,
-    network: &Network,
-    peer: &'static Endpoint,
-) -> Verdict {
-    if peer.flags & device_flags::LOCAL_NAT != 0
-        && packet.has_ports()
-        && let Some(found) = conntrack::outbound(packet, &packet.outbound(Side::Inside), device.generation)
-    {
-        nat::translate(ctx, packet, &Ends::outbound(found.wire), 0)?;
-        return forward::to_container(ctx, packet, peer);
-    }
-    if peer.network != device.network {
-        return Err(DropReason::Isolated);
-    }
-    if network.flags & network_flags::ICC == 0 {
-        return Err(DropReason::Isolated);
-    }
-    forward::to_member(ctx, &frame.destination, peer)
-}
-
-/// To an address of the host: a published port leads to its container, also back to the sender.
-#[inline(always)]
-fn to_host(
-    ctx: &TcContext,
-    device: &mut Device,
-    frame: &EthernetHeader,
-    packet: &Packet,
-    network: &Network,
-) -> Verdict {
-    let is_echo = matches!(packet.protocol, ip::ICMP | ip::ICMPV6);
-    let is_published = packet.has_ports() && !is_echo;
-    if is_published && let Some(action) = to_published(ctx, device, packet, network)? {
-        return Ok(action);
-    }
-    forward::to_host(ctx, &frame.destination, network)
-}
-
-#[inline(always)]
-fn to_published(
-    ctx: &TcContext,
-    device: &mut Device,
-    packet: &Packet,
-    network: &Network,
-) -> Result<Option<i32>, DropReason> {
-    if device.flags & device_flags::LOCAL_NAT != 0 {
-        let wire = packet.inbound(Side::Wire);
-        if let Some(found) = conntrack::inbound(packet, &wire) {
-            count::published(ctx, found.publish);
-            nat::translate(ctx, packet, &Ends::inbound(found.inside), 0)?;
-            return forward::to_container(ctx, packet, found.endpoint).map(Some);
-        }
-        // The answer to a flow with oneself: the gateway stood in for the client.
-        let inside = packet.outbound(Side::Inside);
-        if let Some(found) = conntrack::outbound(packet, &inside, device.generation) {
-            let own = ENDPOINTS.find(device.own_for(&packet.source)).ok_or(DropReason::NoEndpoint)?;
-            nat::translate(ctx, packet, &Ends::outbound(found.wire), 0)?;
-            return forward::to_container(ctx, packet, own).map(Some);
-        }
-    }
-    if packet.protocol == ip::TCP && !packet.opens() {
-        return Ok(None);
-    }
-    let wire = packet.inbound(Side::Wire);
-    let Some(target) = publish::find(&wire.local, wire.protocol, wire.local_port) else { return Ok(None) };
-    let own = device.own_for(&packet.source);
-    let gateway = if target.publish.container == *own { Some(network.gateway_for(own)) } else { None };
-    let Some((inside, endpoint)) = publish::open(ctx, packet, &wire, target, FlowKind::Hairpin, gateway)?
-    else {
-        return Ok(None);
-    };
-    // Only ever raised: from now on packets to this endpoint are looked up.
-    if let Some(own) = ENDPOINTS.find_mut(own) {
-        own.flags |= device_flags::LOCAL_NAT;
-    }
-    device.flags |= device_flags::LOCAL_NAT;
-    count::published(ctx, target.slot);
-    nat::translate(ctx, packet, &Ends::inbound(inside), 0)?;
-    forward::to_container(ctx, packet, endpoint).map(Some)
-}
-
-/// To the outside, by no flow that is known: a new one, or none at all.
-#[inline(always)]
-fn begin(ctx: &TcContext, device: &Device, packet: &Packet, network: &Network) -> Result<i32, NoRoute> {
-    if packet.transport == Transport::Error {
-        return error_to_outside(ctx, device, packet, network);
-    }
-    let is_internal = network.flags & network_flags::INTERNAL != 0;
-    let is_masqueraded = network.flags & network_flags::MASQUERADE != 0;
-    if is_internal {
-        return Err(DropReason::Internal.into());
-    }
-    if !is_masqueraded {
-        return send(ctx, packet, network, &packet.ends());
-    }
-    if !packet.has_ports() {
-        let is_fragment = packet.transport == Transport::Unknown;
-        return Err(if is_fragment { DropReason::Fragment } else { DropReason::Protocol }.into());
-    }
-    if !masquerade::may_begin(packet) {
-        return Err(DropReason::NoFlow.into());
-    }
-    let route = forward::route(ctx, packet, network, &packet.source, &packet.destination)?;
-    if packet.hops <= 1 {
-        return Err(DropReason::TtlExceeded.into());
-    }
-    let address = route.uplink.address_for(&packet.source).ok_or(DropReason::NoUplink)?;
-    let inside = packet.outbound(Side::Inside);
-    let wire = masquerade::open(ctx, packet, &inside, address, device.generation)?;
-    nat::translate(ctx, packet, &Ends::outbound(wire), 1)?;
-    Ok(forward::to_outside(packet, &route)?)
-}
-
-/// Along the flow that the packet belongs to.
-#[inline(always)]
-fn along(ctx: &TcContext, packet: &Packet, network: &Network, wire: &Tuple) -> Result<i32, NoRoute> {
-    send(ctx, packet, network, &Ends::outbound(wire))
-}
-
-/// To the outside with these ends.
-#[inline(always)]
-fn send(ctx: &TcContext, packet: &Packet, network: &Network, ends: &Ends<'_>) -> Result<i32, NoRoute> {
-    let route = forward::route(ctx, packet, network, ends.source, ends.destination)?;
-    nat::translate(ctx, packet, ends, 1)?;
-    Ok(forward::to_outside(packet, &route)?)
-}
-
-/// A container's ICMP error about a packet that came to it.
-#[inline(always)]
-fn error_to_outside(
-    ctx: &TcContext,
-    device: &Device,
-    packet: &Packet,
-    network: &Network,
-) -> Result<i32, NoRoute> {
-    let embedded = Embedded::parse(ctx, packet)?;
-    let found = embedded.flow_from_container(packet, device.generation).ok_or(DropReason::IcmpUnrelated)?;
-    let wire = found.wire;
-    let route = forward::route(ctx, packet, network, &wire.local, &wire.remote)?;
-    embedded.translate_out(ctx, packet, wire, 1)?;
-    Ok(forward::to_outside(packet, &route)?)
+    skb::redirect(skb::ifindex(ctx), 0).map(Some)
 }

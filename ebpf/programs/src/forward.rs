@@ -12,13 +12,13 @@ use aya_ebpf::{
     macros::btf_map,
     programs::TcContext,
 };
-use beeline_abi::{Address, DropReason, ETHERNET_LEN, Endpoint, MacAddress, Network, Uplink, ether};
+use beeline_abi::{Address, DropReason, ETHERNET_LEN, MacAddress, Network, Uplink, ether};
 
 use crate::{
     count,
     maps::{self, Table as _, UPLINKS},
     packet::Packet,
-    skb::{self, INGRESS, Verdict},
+    skb::{self, Verdict},
 };
 
 const AF_INET: u8 = 2;
@@ -32,46 +32,37 @@ struct Header {
     protocol: u16,
 }
 
+/// Gives the packet a frame's header. One of a layer-3 device, whose IP header is at the front, gets room for it first.
 #[inline(always)]
-fn header(packet: &Packet, destination: &MacAddress, source: &MacAddress) -> Header {
+pub fn frame(
+    ctx: &TcContext,
+    packet: &Packet,
+    destination: &MacAddress,
+    source: &MacAddress,
+) -> Result<(), DropReason> {
     let protocol = if packet.is_v4() { ether::IPV4 } else { ether::IPV6 };
-    Header { destination: destination.octets, source: source.octets, protocol: protocol.to_be() }
-}
-
-/// Delivers into the container. A packet of a layer-3 device, whose IP header is at the front, gets its Ethernet header
-/// now.
-#[inline(always)]
-pub fn to_container(ctx: &TcContext, packet: &Packet, endpoint: &Endpoint) -> Verdict {
-    count::received(ctx, endpoint.slot);
-    let header = header(packet, &endpoint.mac, &endpoint.gateway_mac);
+    let header =
+        Header { destination: destination.octets, source: source.octets, protocol: protocol.to_be() };
     // SAFETY: no pointer into the packet is kept.
     if packet.l3 == 0 && unsafe { bpf_skb_change_head(ctx.skb.skb, ETHERNET_LEN as u32, 0) } != 0 {
         return Err(DropReason::Helper);
     }
-    skb::store(ctx, 0, &header)?;
-    skb::claim(ctx);
-    skb::redirect_peer(endpoint.ifindex)
+    skb::store(ctx, 0, &header)
 }
 
-/// Delivers from one container to another of its network: the frame is theirs, only its way is ours.
+/// Gives the frame another destination, if it is another.
 #[inline(always)]
-pub fn to_member(ctx: &TcContext, destination: &MacAddress, endpoint: &Endpoint) -> Verdict {
-    count::received(ctx, endpoint.slot);
-    if *destination != endpoint.mac {
-        skb::store(ctx, 0, &endpoint.mac.octets)?;
-    }
-    skb::claim(ctx);
-    skb::redirect_peer(endpoint.ifindex)
+pub fn readdress(ctx: &TcContext, destination: &MacAddress) -> Result<(), DropReason> {
+    let present: [u8; 6] = skb::load(ctx, 0).ok_or(DropReason::Malformed)?;
+    if present == destination.octets { Ok(()) } else { skb::store(ctx, 0, &destination.octets) }
 }
 
-/// Delivers to the host's own stack, as if it came in by the network's bridge device.
+/// Moves a frame through a container's veth pair into it.
 #[inline(always)]
-pub fn to_host(ctx: &TcContext, destination: &MacAddress, network: &Network) -> Verdict {
-    if *destination != network.gateway_mac {
-        skb::store(ctx, 0, &network.gateway_mac.octets)?;
-    }
+pub fn into_container(ctx: &TcContext, ifindex: u32, slot: u32) -> Verdict {
+    count::received(ctx, slot);
     skb::claim(ctx);
-    skb::redirect(network.gateway_ifindex, INGRESS)
+    skb::redirect_peer(ifindex)
 }
 
 /// Room for a question to the kernel.
@@ -82,7 +73,7 @@ static PARAMETERS: PerCpuArray<FibParams, 1> = PerCpuArray::new();
 pub struct Route {
     pub ifindex: u32,
     /// Whom to hand the packet to.
-    next_hop: Address,
+    pub next_hop: Address,
     pub uplink: &'static Uplink,
 }
 
@@ -155,17 +146,17 @@ pub fn route(
     Ok(Route { ifindex, next_hop, uplink })
 }
 
-/// Sends out by a route; the kernel finds the neighbour and writes the frame's header.
+/// Sends out of a device to a neighbour; the kernel finds its hardware address and writes the frame's header.
 #[inline(always)]
-pub fn to_outside(packet: &Packet, route: &Route) -> Verdict {
+pub fn out(packet: &Packet, ifindex: u32, next_hop: &Address) -> Verdict {
     let mut params = bpf_redir_neigh {
         nh_family: u32::from(if packet.is_v4() { AF_INET } else { AF_INET6 }),
-        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: route.next_hop.words },
+        __bindgen_anon_1: bpf_redir_neigh__bindgen_ty_1 { ipv6_nh: next_hop.words },
     };
     if packet.is_v4() {
-        params.__bindgen_anon_1.ipv4_nh = route.next_hop.v4_word();
+        params.__bindgen_anon_1.ipv4_nh = next_hop.v4_word();
     }
     let size = size_of::<bpf_redir_neigh>() as i32;
     // SAFETY: the helper reads the structure, and notes where the packet is to go.
-    Ok(unsafe { bpf_redirect_neigh(route.ifindex, &mut params, size, 0) } as i32)
+    Ok(unsafe { bpf_redirect_neigh(ifindex, &mut params, size, 0) } as i32)
 }

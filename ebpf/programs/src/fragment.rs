@@ -2,7 +2,7 @@
 //! is counted and, where a translation would be needed, refused.
 
 use aya_ebpf::programs::TcContext;
-use beeline_abi::{FragmentKey, FragmentPorts, Ports};
+use beeline_abi::{FragmentPorts, Ports};
 
 use crate::{
     maps::{FRAGMENTS, Table as _},

@@ -2,13 +2,17 @@
 //! veth pair. The bridge has no ports: nothing is flooded, and what belongs to no endpoint ends here.
 
 use aya_ebpf::programs::TcContext;
-use beeline_abi::{Address, DropReason, ETHERNET_LEN, EthernetHeader, Ipv4Header, ether, ip, network_flags};
+use beeline_abi::{
+    Address, DropReason, ETHERNET_LEN, Endpoint, EthernetHeader, Ipv4Header, Side, ether, ip, network_flags,
+};
 
 use crate::{
-    arp, count,
+    arp, conntrack, count,
+    ends::Ends,
     maps::{ENDPOINTS, GATEWAYS, NETWORKS, Table as _},
-    multicast, nd,
+    multicast, nat, nd,
     packet::{Packet, Transport},
+    publish,
     skb::{self, Verdict},
 };
 
@@ -35,6 +39,9 @@ pub fn egress(ctx: &TcContext) -> Verdict {
         return multicast::from_host(ctx);
     }
     let endpoint = ENDPOINTS.find(&destination).ok_or(DropReason::NoEndpoint)?;
+    if is_from_loopback(ctx, frame.protocol)? {
+        stand_in(ctx, endpoint)?;
+    }
     let raw = skb::raw(ctx);
     if endpoint.gateway_ifindex != raw.ifindex {
         return Err(DropReason::Isolated);
@@ -67,4 +74,30 @@ fn v6(ctx: &TcContext, frame: &EthernetHeader) -> Result<To, DropReason> {
         return nd::from_host(ctx, frame, packet, network).map(To::Answered);
     }
     Ok(To::Endpoint(packet.destination.scoped(network)))
+}
+
+/// Whether the host's loopback address is where a packet comes from: a socket that was bound to it has been led here.
+#[inline(always)]
+fn is_from_loopback(ctx: &TcContext, protocol: u16) -> Result<bool, DropReason> {
+    let l3 = ETHERNET_LEN as u32;
+    let source = if protocol == ether::IPV4 { skb::v4_source(ctx, l3) } else { skb::v6_source(ctx, l3) };
+    Ok(source.ok_or(DropReason::Malformed)?.is_loopback())
+}
+
+/// Puts the gateway's address in place of the loopback's, which no container could answer.
+#[inline(always)]
+fn stand_in(ctx: &TcContext, endpoint: &'static Endpoint) -> Result<(), DropReason> {
+    let packet = Packet::parse(ctx, ETHERNET_LEN as u32)?;
+    if !packet.has_ports() {
+        return Err(DropReason::Protocol);
+    }
+    let wire = packet.inbound(Side::Wire);
+    let inside = match conntrack::inbound(packet, &wire) {
+        Some(found) => found.inside,
+        None => {
+            let network = NETWORKS.find(&endpoint.network).ok_or(DropReason::NoEndpoint)?;
+            publish::open_from_loopback(packet, &wire, endpoint, network.gateway_for(&wire.local))?
+        }
+    };
+    nat::translate(ctx, packet, &Ends::inbound(inside), 0)
 }

@@ -4,13 +4,14 @@
 //! stays as it is; every change goes into the outer checksum instead.
 
 use aya_ebpf::programs::TcContext;
-use beeline_abi::{Difference, DropReason, Side, Tuple, ip};
+use beeline_abi::{DropReason, Side, Tuple, ip};
 
 use crate::{
     conntrack::{self, Inbound, Outbound},
     ends::Ends,
     nat,
     packet::{Packet, Transport},
+    plan::Plan,
     skb,
 };
 
@@ -37,57 +38,43 @@ impl Embedded {
         conntrack::outbound(packet, &self.0.inbound(Side::Inside), generation)
     }
 
-    /// Rewrites an error from outside as the container is to see it.
+    /// Plans that the container gets to see an error from outside as of the flow it knows.
     #[inline(always)]
-    pub fn translate_in(
-        &self,
-        ctx: &TcContext,
-        packet: &Packet,
-        inside: &Tuple,
-        hops: u8,
-    ) -> Result<(), DropReason> {
-        self.rewrite(ctx, packet, &Ends::outbound(inside))?;
+    pub fn plan_in(&self, plan: &mut Plan, packet: &Packet, inside: &Tuple, hops: u8) {
         let outer = Ends { source: &packet.source, destination: &inside.local, ports: packet.ports };
-        nat::translate(ctx, packet, &outer, hops)
+        plan.translate_error(&outer, &Ends::outbound(inside), hops);
     }
 
-    /// Rewrites a container's error as the outside is to see it.
+    /// Plans that the outside gets to see a container's error as of the flow it knows.
     #[inline(always)]
-    pub fn translate_out(
-        &self,
-        ctx: &TcContext,
-        packet: &Packet,
-        wire: &Tuple,
-        hops: u8,
-    ) -> Result<(), DropReason> {
-        self.rewrite(ctx, packet, &Ends::inbound(wire))?;
+    pub fn plan_out(&self, plan: &mut Plan, packet: &Packet, wire: &Tuple, hops: u8) {
         let outer = Ends { source: &wire.local, destination: &wire.remote, ports: packet.ports };
-        nat::translate(ctx, packet, &outer, hops)
+        plan.translate_error(&outer, &Ends::inbound(wire), hops);
     }
+}
 
-    /// Rewrites the carried headers and the outer checksum.
-    #[inline(always)]
-    fn rewrite(&self, ctx: &TcContext, packet: &Packet, to: &Ends<'_>) -> Result<(), DropReason> {
-        let Self(embedded) = self;
-        let addresses = nat::difference(embedded, to);
-        let mut all = addresses;
-        if matches!(embedded.protocol, ip::ICMP | ip::ICMPV6) {
-            let id = (to.ports.source | to.ports.destination).to_be();
-            all = all.half((embedded.ports.source | embedded.ports.destination).to_be(), id);
-            skb::store(ctx, embedded.l4 + 4, &id)?;
-        } else {
-            all = all.word(embedded.ports.word(), to.ports.word());
-            skb::store(ctx, embedded.l4, &to.ports.word())?;
-        }
-        if embedded.is_v4() {
-            let check = addresses.apply(embedded.check);
-            all = all.half(embedded.check, check);
-            skb::store(ctx, embedded.l3 + 10, &check)?;
-            skb::store(ctx, embedded.l3 + 12, &[to.source.v4_word(), to.destination.v4_word()])?;
-        } else {
-            skb::store(ctx, embedded.l3 + 8, to.source)?;
-            skb::store(ctx, embedded.l3 + 24, to.destination)?;
-        }
-        skb::replace_check(ctx, packet.l4 + 2, 0, u64::from(Difference::sum(all)), 0)
+/// Rewrites the carried headers and the outer checksum.
+#[inline(always)]
+pub fn rewrite(ctx: &TcContext, packet: &Packet, to: &Ends<'_>) -> Result<(), DropReason> {
+    let embedded = Packet::last_quoted()?;
+    let addresses = nat::difference(embedded, to);
+    let mut all = addresses;
+    if matches!(embedded.protocol, ip::ICMP | ip::ICMPV6) {
+        let id = (to.ports.source | to.ports.destination).to_be();
+        all = all.half((embedded.ports.source | embedded.ports.destination).to_be(), id);
+        skb::store(ctx, embedded.l4 + 4, &id)?;
+    } else {
+        all = all.word(embedded.ports.word(), to.ports.word());
+        skb::store(ctx, embedded.l4, &to.ports.word())?;
     }
+    if embedded.is_v4() {
+        let check = addresses.apply(embedded.check);
+        all = all.half(embedded.check, check);
+        skb::store(ctx, embedded.l3 + 10, &check)?;
+        skb::store(ctx, embedded.l3 + 12, &[to.source.v4_word(), to.destination.v4_word()])?;
+    } else {
+        skb::store(ctx, embedded.l3 + 8, to.source)?;
+        skb::store(ctx, embedded.l3 + 24, to.destination)?;
+    }
+    skb::replace_check(ctx, packet.l4 + 2, 0, u64::from(all.sum()), 0)
 }

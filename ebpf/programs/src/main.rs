@@ -34,6 +34,7 @@ mod multicast;
 mod nat;
 mod nd;
 mod packet;
+mod plan;
 mod publish;
 mod scratch;
 mod sctp;

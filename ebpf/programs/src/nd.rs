@@ -22,10 +22,7 @@ pub fn is_one(packet: &Packet) -> bool {
 /// The address that is asked for.
 #[inline(always)]
 fn target(ctx: &TcContext, packet: &Packet) -> Result<Address, DropReason> {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] =
-        skb::load(ctx, packet.l4 + 8).ok_or(DropReason::Malformed)?;
-    let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]];
-    Ok(Address { words: words.map(u32::from_ne_bytes) })
+    skb::load_address(ctx, packet.l4 + 8).ok_or(DropReason::Malformed)
 }
 
 /// A container's message of neighbour discovery; none if it is another one. It learns of its gateway and the members of its

@@ -91,13 +91,24 @@ impl Packet {
         Self::parse_to(QUOTED, ctx, l3)
     }
 
+    /// The packet that was parsed last as carried by an ICMP error.
+    #[inline(always)]
+    pub fn last_quoted() -> Result<&'static Self, DropReason> {
+        Self::in_slot(QUOTED)
+    }
+
+    #[inline(always)]
+    fn in_slot(slot: u32) -> Result<&'static Self, DropReason> {
+        maps::own(&PACKETS, slot).map(|packet| &*packet).ok_or(DropReason::Helper)
+    }
+
     #[inline(always)]
     fn parse_to(slot: u32, ctx: &TcContext, l3: u32) -> Result<&'static Self, DropReason> {
         let packet = maps::own(&PACKETS, slot).ok_or(DropReason::Helper)?;
         packet.l3 = l3;
         read(ctx, packet, slot)?;
         // Looked up once more, so that nothing of what was written is known any more.
-        maps::own(&PACKETS, slot).map(|packet| &*packet).ok_or(DropReason::Helper)
+        Self::in_slot(slot)
     }
 
     #[inline(always)]

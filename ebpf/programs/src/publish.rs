@@ -7,12 +7,14 @@ use aya_ebpf::{
     helpers::{bpf_get_prandom_u32, bpf_loop},
     programs::TcContext,
 };
-use beeline_abi::{Address, Direction, DropReason, Endpoint, FlowKind, PortKey, Publish, Side, Tuple};
+use beeline_abi::{
+    Address, Direction, DropReason, Endpoint, FlowKind, PortKey, Publish, Side, Tuple, device_flags,
+};
 
 use crate::{
     conntrack::{self, EEXIST},
     count, log,
-    maps::{ENDPOINTS, FLOWS, PORTS, PUBLISHES, Table as _},
+    maps::{DEVICES, ENDPOINTS, FLOWS, PORTS, PUBLISHES, Table as _},
     packet::Packet,
     scratch::{self, CLAIMED, FULL, NOT_FOUND, Scratch},
 };
@@ -82,6 +84,40 @@ pub fn open(
     count::connected(target.slot);
     log::published(ctx, scratch);
     Ok(Some((&scratch.inside, endpoint)))
+}
+
+/// Makes the flow of a packet from the host's loopback address to a container, and returns how the container sees it:
+/// the gateway in place of the loopback.
+#[inline(always)]
+pub fn open_from_loopback(
+    packet: &Packet,
+    wire: &Tuple,
+    endpoint: &Endpoint,
+    gateway: &Address,
+) -> Result<&'static Tuple, DropReason> {
+    let scratch = scratch::get()?;
+    scratch.wire = *wire;
+    scratch.inside = *wire;
+    scratch.inside.side = Side::Inside as u8;
+    scratch.inside.remote = *gateway;
+    conntrack::begin(scratch, packet, Direction::In, FlowKind::Loopback, endpoint.generation);
+    track(scratch)?;
+    conntrack::lead(scratch)?;
+    raise_local_nat(&wire.local);
+    Ok(&scratch.inside)
+}
+
+/// From now on packets of, and to, this endpoint may belong to a translated flow within the host. Only ever raised.
+#[inline(always)]
+pub fn raise_local_nat(address: &Address) {
+    if let Some(endpoint) = ENDPOINTS.find_mut(address)
+        && endpoint.flags & device_flags::LOCAL_NAT == 0
+    {
+        endpoint.flags |= device_flags::LOCAL_NAT;
+        if let Some(device) = DEVICES.find_mut(&endpoint.ifindex) {
+            device.flags |= device_flags::LOCAL_NAT;
+        }
+    }
 }
 
 /// Inserts the tracking entry, with another remote port when the flow's own is taken.

@@ -10,7 +10,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use beeline_abi::{DropReason, ether};
+use beeline_abi::{Address, DropReason, ether};
 
 /// What becomes of a packet: an action of TC, or why it is refused.
 pub type Verdict = Result<i32, DropReason>;
@@ -38,6 +38,26 @@ pub fn ifindex(ctx: &TcContext) -> u32 {
 pub fn is_ip(ctx: &TcContext) -> bool {
     let protocol = raw(ctx).protocol;
     protocol == u32::from(ether::IPV4.to_be()) || protocol == u32::from(ether::IPV6.to_be())
+}
+
+/// The source address of the IPv4 packet whose header begins at `l3`.
+#[inline(always)]
+pub fn v4_source(ctx: &TcContext, l3: u32) -> Option<Address> {
+    load(ctx, l3 + 12).map(|bytes| Address::v4(u32::from_ne_bytes(bytes)))
+}
+
+/// The source address of the IPv6 packet whose header begins at `l3`.
+#[inline(always)]
+pub fn v6_source(ctx: &TcContext, l3: u32) -> Option<Address> {
+    load_address(ctx, l3 + 8)
+}
+
+/// An IPv6 address in the packet.
+#[inline(always)]
+pub fn load_address(ctx: &TcContext, offset: u32) -> Option<Address> {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = load(ctx, offset)?;
+    let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]];
+    Some(Address { words: words.map(u32::from_ne_bytes) })
 }
 
 /// Copies bytes of the packet; none when it ends before.

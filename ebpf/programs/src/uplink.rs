@@ -2,17 +2,18 @@
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
 use beeline_abi::{
-    Address, DropReason, ETHERNET_LEN, FlowKind, Side, ether, ip, network_flags, uplink_flags,
+    Address, DropReason, ETHERNET_LEN, Endpoint, FlowKind, Side, Tuple, ether, ip, network_flags,
+    uplink_flags,
 };
 
 use crate::{
     conntrack, count,
     ends::Ends,
-    forward::to_container,
     icmp_error::Embedded,
     maps::{ADDRESSES, ENDPOINTS, NETWORKS, Table as _, UPLINKS},
     masquerade, nat,
     packet::{Packet, RST, Transport},
+    plan::{self, Plan},
     publish,
     skb::{self, PACKET_HOST, Verdict},
 };
@@ -36,70 +37,74 @@ pub fn ingress(ctx: &TcContext) -> Verdict {
     let Some(l3) = l3_offset(ctx) else { return PASS };
     // What cannot be parsed is the stack's to judge.
     let Ok(packet) = Packet::parse(ctx, l3) else { return PASS };
+    let plan = plan::new()?;
     match packet.transport {
-        Transport::Header | Transport::Later => {}
-        Transport::Error => return error(ctx, packet),
+        Transport::Header | Transport::Later => to_flow(ctx, plan, packet)?,
+        Transport::Error => error(ctx, plan, packet)?,
         Transport::Unknown => {
             count::refused(ctx, DropReason::Fragment);
-            return unknown(ctx, packet);
+            unknown(plan, packet)?;
         }
-        Transport::Other => return unknown(ctx, packet),
+        Transport::Other => unknown(plan, packet)?,
     }
+    plan::follow(ctx, packet)
+}
+
+/// Along the flow that the packet belongs to, or begins.
+#[inline(always)]
+fn to_flow(ctx: &TcContext, plan: &mut Plan, packet: &Packet) -> Result<(), DropReason> {
     let wire = packet.inbound(Side::Wire);
     if let Some(found) = conntrack::inbound(packet, &wire) {
         count::published(ctx, found.publish);
-        let ends = Ends::inbound(found.inside);
-        nat::translate(ctx, packet, &ends, 1)?;
-        return to_container(ctx, packet, found.endpoint);
+        plan.translate(&Ends::inbound(found.inside), 1);
+        plan.enter(found.endpoint);
+        return Ok(());
     }
     if ADDRESSES.find(&wire.local).is_none() {
-        return unknown(ctx, packet);
+        return unknown(plan, packet);
     }
-    let Some(target) = publish::find(&wire.local, wire.protocol, wire.local_port) else { return PASS };
+    let Some(target) = publish::find(&wire.local, wire.protocol, wire.local_port) else { return Ok(()) };
     // Whoever answers a socket of the host gets through to it, also from a published port's number.
     let is_opening = packet.protocol == ip::TCP && packet.opens();
     if !is_opening && (packet.tcp & RST != 0 || masquerade::host_is_connected(ctx, &wire)) {
-        return PASS;
+        return Ok(());
     }
-    let Some((inside, endpoint)) = publish::open(ctx, packet, &wire, target, FlowKind::Published, None)?
-    else {
-        return PASS;
-    };
+    let opened = publish::open(ctx, packet, &wire, target, FlowKind::Published, None)?;
+    let Some((inside, endpoint)) = opened else { return Ok(()) };
     count::published(ctx, target.slot);
-    nat::translate(ctx, packet, &Ends::inbound(inside), 1)?;
-    to_container(ctx, packet, endpoint)
+    plan.translate(&Ends::inbound(inside), 1);
+    plan.enter(endpoint);
+    Ok(())
 }
 
 /// A packet of no flow: containers' addresses are reachable only where a network says so.
 #[inline(always)]
-fn unknown(ctx: &TcContext, packet: &Packet) -> Verdict {
-    let Some(endpoint) = ENDPOINTS.find(&packet.destination) else { return PASS };
+fn unknown(plan: &mut Plan, packet: &Packet) -> Result<(), DropReason> {
+    let Some(endpoint) = ENDPOINTS.find(&packet.destination) else { return Ok(()) };
     let network = NETWORKS.find(&endpoint.network).ok_or(DropReason::NoEndpoint)?;
     if network.flags & network_flags::ROUTED == 0 {
         return Err(DropReason::NotRouted);
     }
-    nat::translate(ctx, packet, &packet.ends(), 1)?;
-    to_container(ctx, packet, endpoint)
+    plan.translate(&packet.ends(), 1);
+    plan.enter(endpoint);
+    Ok(())
 }
 
 /// An ICMP error from outside.
 #[inline(always)]
-fn error(ctx: &TcContext, packet: &Packet) -> Verdict {
-    let Ok(embedded) = Embedded::parse(ctx, packet) else { return PASS };
-    let Some(found) = embedded.flow_from_outside(packet) else { return unknown(ctx, packet) };
-    embedded.translate_in(ctx, packet, found.inside, 1)?;
-    to_container(ctx, packet, found.endpoint)
+fn error(ctx: &TcContext, plan: &mut Plan, packet: &Packet) -> Result<(), DropReason> {
+    let Ok(embedded) = Embedded::parse(ctx, packet) else { return Ok(()) };
+    let Some(found) = embedded.flow_from_outside(packet) else { return unknown(plan, packet) };
+    embedded.plan_in(plan, packet, found.inside, 1);
+    plan.enter(found.endpoint);
+    Ok(())
 }
 
 /// Where a packet says it comes from, without parsing the rest: most are none of ours.
 #[inline(always)]
 fn source(ctx: &TcContext, l3: u32) -> Option<Address> {
-    if skb::raw(ctx).protocol == u32::from(ether::IPV4.to_be()) {
-        return skb::load(ctx, l3 + 12).map(|bytes| Address::v4(u32::from_ne_bytes(bytes)));
-    }
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = skb::load(ctx, l3 + 8)?;
-    let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]];
-    Some(Address { words: words.map(u32::from_ne_bytes) })
+    let is_v4 = skb::raw(ctx).protocol == u32::from(ether::IPV4.to_be());
+    if is_v4 { skb::v4_source(ctx, l3) } else { skb::v6_source(ctx, l3) }
 }
 
 /// A packet on its way outside. What containers send is translated before it gets here; what took the host's stack
@@ -124,16 +129,26 @@ pub fn egress(ctx: &TcContext) -> Verdict {
         return Err(DropReason::Protocol);
     }
     let inside = packet.outbound(Side::Inside);
-    if let Some(found) = conntrack::outbound(packet, &inside, endpoint.generation) {
-        nat::translate(ctx, packet, &Ends::outbound(found.wire), 0)?;
-        return PASS;
-    }
+    let wire = match conntrack::outbound(packet, &inside, endpoint.generation) {
+        Some(found) => found.wire,
+        None => begin(ctx, packet, &inside, endpoint)?,
+    };
+    nat::translate(ctx, packet, &Ends::outbound(wire), 0)?;
+    PASS
+}
+
+/// Makes the flow of a packet that leaves.
+#[inline(always)]
+fn begin(
+    ctx: &TcContext,
+    packet: &Packet,
+    inside: &Tuple,
+    endpoint: &Endpoint,
+) -> Result<&'static Tuple, DropReason> {
     if !masquerade::may_begin(packet) {
         return Err(DropReason::NoFlow);
     }
     let uplink = UPLINKS.find(&skb::ifindex(ctx)).ok_or(DropReason::NoUplink)?;
-    let address = uplink.address_for(&source).ok_or(DropReason::NoUplink)?;
-    let wire = masquerade::open(ctx, packet, &inside, address, endpoint.generation)?;
-    nat::translate(ctx, packet, &Ends::outbound(wire), 0)?;
-    PASS
+    let address = uplink.address_for(&packet.source).ok_or(DropReason::NoUplink)?;
+    masquerade::open(ctx, packet, inside, address, endpoint.generation)
 }

@@ -6,7 +6,7 @@ use beeline_net::datapath::{Protocol, UplinkSpec};
 
 use crate::{
     topology::{CLIENT, Family, HOST, HOST6, Topology, is_root},
-    traffic::{tcp_echo, tcp_server, udp_echo, udp_echo_connected, udp_server},
+    traffic::{tcp_echo, tcp_echo_from, tcp_server, udp_echo, udp_echo_connected, udp_echo_from, udp_server},
 };
 
 /// Enough for GSO packets and several windows.
@@ -156,6 +156,31 @@ fn the_host_reaches_its_own_published_port_by_loopback_and_address() {
     let server = tcp_server(&topology.containers[0].namespace, 80, 1);
     assert_eq!(topology.host.run(|| tcp_echo(mapped, 100)).expect("v4-mapped"), mapped);
     server.join().expect("server");
+}
+
+#[test]
+fn a_client_that_is_bound_to_the_loopback_address_reaches_a_published_port() {
+    if !is_root() {
+        return;
+    }
+    let topology = Topology::new(1);
+    topology.publish_both(Protocol::Tcp, 8080, 0, 80);
+    topology.publish_both(Protocol::Udp, 8080, 0, 80);
+    for family in Family::BOTH {
+        let expected = SocketAddr::from((family.loopback(), 8080));
+        let server = tcp_server(&topology.containers[0].namespace, 80, 2);
+        for _ in 0..2 {
+            let answered = topology.host.run(|| tcp_echo_from((family.loopback(), 0), expected, MUCH));
+            let answered =
+                answered.unwrap_or_else(|error| panic!("{family:?}: {error}: {}", topology.drops()));
+            assert_eq!(answered, expected);
+        }
+        assert!(server.join().expect("server").iter().all(|peer| peer.ip() == family.gateway()));
+        let server = udp_server(&topology.containers[0].namespace, 80, 1);
+        let answered = topology.host.run(|| udp_echo_from((family.loopback(), 0), expected, 900));
+        assert_eq!(answered.unwrap_or_else(|error| panic!("{family:?}: {error}")), expected);
+        server.join().expect("server");
+    }
 }
 
 #[test]

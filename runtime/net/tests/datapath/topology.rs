@@ -201,9 +201,12 @@ impl Topology {
         host.ip("link add bl0 type bridge");
         host.ip("addr add 172.30.0.1/24 dev bl0");
         host.ip(&format!("addr add {GATEWAY6}/64 dev bl0 nodad"));
+        host.ip("addr add fe80::1/64 dev bl0 nodad");
         host.ip("link set bl0 up");
         // What needs an ICMP error is forwarded by the host's stack.
         host.sysctl("net/ipv4/conf/bl0/forwarding", "1");
+        // Answers to sockets that are bound to the loopback address come in by it.
+        host.sysctl("net/ipv4/conf/bl0/route_localnet", "1");
         // The kernel looks up no way for packets that come in by a device that does not forward.
         host.sysctl("net/ipv6/conf/bl0/forwarding", "1");
 

@@ -3,8 +3,16 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::fd::AsRawFd as _,
     thread::JoinHandle,
     time::Duration,
+};
+
+use nix::sys::{
+    socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+    },
+    time::{TimeVal, TimeValLike as _},
 };
 
 use crate::topology::Namespace;
@@ -51,6 +59,24 @@ pub(crate) fn tcp_echo(to: impl Into<SocketAddr>, bytes: usize) -> io::Result<So
     stream.peer_addr()
 }
 
+/// The same from a socket that is bound first.
+pub(crate) fn tcp_echo_from(
+    from: impl Into<SocketAddr>,
+    to: impl Into<SocketAddr>,
+    bytes: usize,
+) -> io::Result<SocketAddr> {
+    let (from, to) = (from.into(), to.into());
+    let family = if from.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
+    // A bound to the handshake, too.
+    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE.as_secs() as i64))?;
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
+    let mut stream = TcpStream::from(socket);
+    echo(&mut stream, bytes)?;
+    stream.peer_addr()
+}
+
 /// Sends some bytes and expects them back.
 pub(crate) fn echo(stream: &mut TcpStream, bytes: usize) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -84,7 +110,17 @@ pub(crate) fn udp_server(namespace: &Namespace, port: u16, datagrams: usize) -> 
 /// Sends a datagram from an unconnected socket and returns who answered.
 pub(crate) fn udp_echo(to: impl Into<SocketAddr>, bytes: usize) -> io::Result<SocketAddr> {
     let to = to.into();
-    let socket = UdpSocket::bind(any_for(&to))?;
+    udp_echo_from(any_for(&to), to, bytes)
+}
+
+/// The same from a socket that is bound to an address.
+pub(crate) fn udp_echo_from(
+    from: impl Into<SocketAddr>,
+    to: impl Into<SocketAddr>,
+    bytes: usize,
+) -> io::Result<SocketAddr> {
+    let to = to.into();
+    let socket = UdpSocket::bind(from.into())?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let sent: Vec<u8> = (0..bytes).map(|at| (at * 7) as u8).collect();
     socket.send_to(&sent, to)?;

@@ -1,0 +1,220 @@
+//! What becomes of a packet is decided first and done then.
+//!
+//! The plan lies in a per-CPU map between the two. So the code that rewrites and hands on is there once, not once for each
+//! way that leads to it; and the verifier, which knows nothing of what it reads from a map, walks through it once.
+
+use aya_ebpf::{bindings::TC_ACT_UNSPEC, btf_maps::PerCpuArray, macros::btf_map, programs::TcContext};
+use beeline_abi::{Address, DropReason, Endpoint, MacAddress, Network, Ports};
+
+use crate::{
+    ends::Ends,
+    forward::{self, Route},
+    icmp_error, maps, nat,
+    packet::Packet,
+    skb::{self, INGRESS, Verdict},
+};
+
+/// The loopback device is the first of each network namespace.
+const LOOPBACK_IFINDEX: u32 = 1;
+
+/// Where a packet goes.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// On, past this program.
+    Past,
+    /// Into a container, from anywhere.
+    Container,
+    /// Into a container from another one of its network: the frame is theirs, only its way is ours.
+    Member,
+    /// To the host's own stack, as if it came in by a device.
+    Host,
+    /// To the outside by a route that is still to be looked up.
+    Leave,
+    /// To the outside.
+    Outside,
+}
+
+/// Addresses and ports.
+#[repr(C)]
+struct Bearing {
+    source: Address,
+    destination: Address,
+    ports: Ports,
+}
+
+impl Bearing {
+    #[inline(always)]
+    fn set(&mut self, ends: &Ends<'_>) {
+        self.source = *ends.source;
+        self.destination = *ends.destination;
+        self.ports = ends.ports;
+    }
+
+    #[inline(always)]
+    fn ends(&self) -> Ends<'_> {
+        Ends { source: &self.source, destination: &self.destination, ports: self.ports }
+    }
+}
+
+/// What is to be done with a packet.
+#[repr(C)]
+pub struct Plan {
+    /// What it is to bear.
+    outer: Bearing,
+    /// What the packet that an ICMP error carries is to bear.
+    quoted: Bearing,
+    next_hop: Address,
+    /// The device it goes to.
+    ifindex: u32,
+    /// The counters of the container it goes to.
+    slot: u32,
+    destination_mac: MacAddress,
+    source_mac: MacAddress,
+    way: Way,
+    /// How much is taken off its time to live.
+    hops: u8,
+    is_translated: bool,
+    is_error: bool,
+    /// Whether a flow begins with it, once its route is known.
+    is_new: bool,
+}
+
+#[btf_map]
+static PLANS: PerCpuArray<Plan, 1> = PerCpuArray::new();
+
+/// A plan that leaves the packet as it is, and has it go on.
+#[inline(always)]
+pub fn new() -> Result<&'static mut Plan, DropReason> {
+    let plan = maps::own(&PLANS, 0).ok_or(DropReason::Helper)?;
+    plan.way = Way::Past;
+    (plan.hops, plan.is_translated, plan.is_error, plan.is_new) = (0, false, false, false);
+    Ok(plan)
+}
+
+/// The plan as it was made, of which the verifier knows nothing any more.
+#[inline(always)]
+pub fn made() -> Result<&'static mut Plan, DropReason> {
+    maps::own(&PLANS, 0).ok_or(DropReason::Helper)
+}
+
+impl Plan {
+    /// The packet is to bear these ends, and to lose `hops` of its time to live.
+    #[inline(always)]
+    pub fn translate(&mut self, ends: &Ends<'_>, hops: u8) {
+        self.outer.set(ends);
+        (self.hops, self.is_translated) = (hops, true);
+    }
+
+    /// The packet is an ICMP error: it, and the packet it carries, are to bear these ends.
+    #[inline(always)]
+    pub fn translate_error(&mut self, outer: &Ends<'_>, quoted: &Ends<'_>, hops: u8) {
+        self.translate(outer, hops);
+        self.quoted.set(quoted);
+        self.is_error = true;
+    }
+
+    /// Into a container.
+    #[inline(always)]
+    pub fn enter(&mut self, endpoint: &Endpoint) {
+        self.way = Way::Container;
+        self.aim(endpoint);
+        self.source_mac = endpoint.gateway_mac;
+    }
+
+    /// Into another container of the sender's network.
+    #[inline(always)]
+    pub fn pass_over(&mut self, endpoint: &Endpoint) {
+        self.way = Way::Member;
+        self.aim(endpoint);
+    }
+
+    #[inline(always)]
+    fn aim(&mut self, endpoint: &Endpoint) {
+        self.destination_mac = endpoint.mac;
+        (self.ifindex, self.slot) = (endpoint.ifindex, endpoint.slot);
+    }
+
+    /// To the host's own stack, as if it came in by the network's bridge device.
+    #[inline(always)]
+    pub fn go_up(&mut self, network: &Network) {
+        self.way = Way::Host;
+        self.destination_mac = network.gateway_mac;
+        self.ifindex = network.gateway_ifindex;
+    }
+
+    /// To the host's own stack by its loopback device, which has no hardware address.
+    #[inline(always)]
+    pub fn go_up_by_loopback(&mut self) {
+        self.way = Way::Host;
+        self.destination_mac = MacAddress::default();
+        self.ifindex = LOOPBACK_IFINDEX;
+    }
+
+    /// To the outside; what the packet is to bear is known.
+    #[inline(always)]
+    pub fn leave(&mut self) {
+        self.way = Way::Leave;
+    }
+
+    /// To the outside, by a flow that begins with this packet.
+    #[inline(always)]
+    pub fn leave_anew(&mut self, packet: &Packet) {
+        self.outer.set(&packet.ends());
+        (self.way, self.is_new) = (Way::Leave, true);
+    }
+
+    /// Whether the packet leaves, by a route that is still to be looked up.
+    #[inline(always)]
+    pub fn is_leaving(&self) -> bool {
+        self.way == Way::Leave
+    }
+
+    /// Whether a flow begins with the packet.
+    #[inline(always)]
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// What the packet is to bear.
+    #[inline(always)]
+    pub fn ends(&self) -> Ends<'_> {
+        self.outer.ends()
+    }
+
+    /// To the outside by this route.
+    #[inline(always)]
+    pub fn take(&mut self, route: &Route) {
+        self.way = Way::Outside;
+        (self.ifindex, self.next_hop) = (route.ifindex, route.next_hop);
+    }
+}
+
+/// Does what was decided.
+#[inline(always)]
+pub fn follow(ctx: &TcContext, packet: &Packet) -> Verdict {
+    let plan = made()?;
+    if plan.is_error {
+        icmp_error::rewrite(ctx, packet, &plan.quoted.ends())?;
+    }
+    if plan.is_translated {
+        nat::translate(ctx, packet, &plan.outer.ends(), plan.hops)?;
+    }
+    match plan.way {
+        Way::Past | Way::Leave => Ok(TC_ACT_UNSPEC),
+        Way::Container => {
+            forward::frame(ctx, packet, &plan.destination_mac, &plan.source_mac)?;
+            forward::into_container(ctx, plan.ifindex, plan.slot)
+        }
+        Way::Member => {
+            forward::readdress(ctx, &plan.destination_mac)?;
+            forward::into_container(ctx, plan.ifindex, plan.slot)
+        }
+        Way::Host => {
+            forward::readdress(ctx, &plan.destination_mac)?;
+            skb::claim(ctx);
+            skb::redirect(plan.ifindex, INGRESS)
+        }
+        Way::Outside => forward::out(packet, plan.ifindex, &plan.next_hop),
+    }
+}
