@@ -33,7 +33,7 @@ struct Suite {
 
 /// Each way of a packet, each namespace and limit, and the daemon's death.
 const SUITES: &[Suite] = &[
-    Suite { package: "beeline-net", target: "datapath", core: &["paths::"] },
+    Suite { package: "beeline-net", target: "datapath", core: &["paths::", "sctp::", "bridge::multicast"] },
     Suite { package: "beeline-spawn", target: "container", core: &[] },
     Suite {
         package: "beeline",
@@ -50,7 +50,7 @@ const SUITES: &[Suite] = &[
 ];
 
 /// The kernel's modules that the tests need and no program asks for.
-const MODULES: &str = "veth bridge sch_ingress cls_bpf nf_tables tun";
+const MODULES: &str = "veth bridge sch_ingress cls_bpf nf_tables tun sctp";
 
 /// Which tests are wanted.
 enum Selection<'a> {

@@ -2,15 +2,15 @@
 
 use std::{
     io::ErrorKind,
-    net::{Ipv4Addr, TcpListener, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     process::Command,
 };
 
 use beeline_net::datapath::{DropReason, Protocol};
 
 use crate::{
-    topology::{CLIENT, GATEWAY, HOST, Topology, is_root},
-    traffic::{tcp_echo, tcp_server, udp_echo, udp_server},
+    topology::{Family, HOST, HOST6, Topology, is_root},
+    traffic::{is_out_of_reach, tcp_echo, tcp_server, udp_server},
 };
 
 fn refused(topology: &Topology, reason: DropReason) -> u64 {
@@ -29,15 +29,19 @@ fn a_containers_address_is_unreachable_from_outside_unless_its_network_is_routed
             network.masquerade = !routed;
         });
         topology.client.ip(&format!("route add 172.30.0.0/24 via {HOST}"));
+        topology.client.ip(&format!("route add fd00:30::/64 via {HOST6}"));
         let container = &topology.containers[0];
-        let server = tcp_server(&container.namespace, 80, 1);
-        let outcome = topology.client.run(|| tcp_echo((container.address, 80), 100));
-        assert_eq!(outcome.is_ok(), routed, "{outcome:?}");
-        assert_eq!(refused(&topology, DropReason::NotRouted) > 0, !routed);
-        if routed {
-            assert_eq!(server.join().expect("server")[0].ip(), CLIENT);
-        } else {
-            container.run(|| tcp_echo((Ipv4Addr::LOCALHOST, 80), 1)).expect("end the server");
+        for family in Family::BOTH {
+            let before = refused(&topology, DropReason::NotRouted);
+            if routed {
+                let server = tcp_server(&container.namespace, 80, 1);
+                topology.client.run(|| tcp_echo((container.ip(family), 80), 100)).expect("routed");
+                assert_eq!(server.join().expect("server")[0].ip(), family.client());
+                assert_eq!(refused(&topology, DropReason::NotRouted), before);
+            } else {
+                assert!(topology.client.run(|| is_out_of_reach((container.ip(family), 80))));
+                assert!(refused(&topology, DropReason::NotRouted) > before, "{family:?}");
+            }
         }
     }
 }
@@ -72,12 +76,15 @@ fn members_of_a_network_without_icc_do_not_reach_each_other() {
     }
     let topology = Topology::with(2, |network| network.icc = false);
     let [one, two] = &topology.containers[..] else { panic!("two containers") };
-    assert!(one.run(|| tcp_echo((two.address, 80), 1)).is_err());
-    assert!(refused(&topology, DropReason::Isolated) > 0);
-    topology.publish(Protocol::Tcp, 8080, 1, 80);
-    let server = tcp_server(&two.namespace, 80, 1);
-    one.run(|| tcp_echo((HOST, 8080), 100)).expect("but through a published port they do");
-    server.join().expect("server");
+    topology.publish_both(Protocol::Tcp, 8080, 1, 80);
+    for family in Family::BOTH {
+        let before = refused(&topology, DropReason::Isolated);
+        assert!(one.run(|| is_out_of_reach((two.ip(family), 80))));
+        assert!(refused(&topology, DropReason::Isolated) > before, "{family:?}");
+        let server = tcp_server(&two.namespace, 80, 1);
+        one.run(|| tcp_echo((family.host(), 8080), 100)).expect("but through a published port they do");
+        server.join().expect("server");
+    }
 }
 
 #[test]
@@ -87,12 +94,15 @@ fn an_internal_network_has_no_way_out_but_its_published_ports_answer() {
     }
     let topology = Topology::with(1, |network| network.internal = true);
     let container = &topology.containers[0];
-    assert!(container.run(|| tcp_echo((CLIENT, 80), 1)).is_err());
-    assert!(refused(&topology, DropReason::Internal) > 0);
-    topology.publish(Protocol::Tcp, 8080, 0, 80);
-    let server = tcp_server(&container.namespace, 80, 1);
-    topology.client.run(|| tcp_echo((HOST, 8080), 100)).expect("published");
-    server.join().expect("server");
+    topology.publish_both(Protocol::Tcp, 8080, 0, 80);
+    for family in Family::BOTH {
+        let before = refused(&topology, DropReason::Internal);
+        assert!(container.run(|| is_out_of_reach((family.client(), 80))));
+        assert!(refused(&topology, DropReason::Internal) > before, "{family:?}");
+        let server = tcp_server(&container.namespace, 80, 1);
+        topology.client.run(|| tcp_echo((family.host(), 8080), 100)).expect("published");
+        server.join().expect("server");
+    }
 }
 
 #[test]
@@ -111,6 +121,13 @@ fn a_published_port_is_reserved_without_a_socket() {
     topology.containers[0].run(|| TcpListener::bind("0.0.0.0:8080")).expect("another namespace");
     topology.datapath().unpublish(&publish).expect("unpublish");
     topology.host.run(|| TcpListener::bind("0.0.0.0:8080")).expect("free again");
+
+    topology.publish_range(Family::V6, Protocol::Tcp, 8080..=8080, 0, 80);
+    for address in ["[::]:8080", "[::1]:8080", "[2001:db8:1::1]:8080"] {
+        let error = topology.host.run(|| TcpListener::bind(address)).expect_err(address);
+        assert_eq!(error.kind(), ErrorKind::AddrInUse, "{address}");
+    }
+    topology.host.run(|| TcpListener::bind("127.0.0.1:8080")).expect("the other family's");
 }
 
 #[test]
@@ -146,7 +163,7 @@ fn ping_goes_every_way_it_should() {
     }
     let topology = Topology::new(2);
     let [one, two] = &topology.containers[..] else { panic!("two containers") };
-    let ping = |to: Ipv4Addr, size: &str| {
+    let ping = |to: IpAddr, size: &str| {
         let arguments = ["-c", "2", "-i", "0.2", "-W", "2", "-n", "-q", "-s", size, &to.to_string()];
         Command::new("ping").args(arguments).output().expect("ping(8)").status.success()
     };
@@ -154,13 +171,15 @@ fn ping_goes_every_way_it_should() {
         println!("skipped: needs ping(8)");
         return;
     }
-    for size in ["56", "4000"] {
-        assert!(one.run(|| ping(CLIENT, size)), "to the outside, {size}: {}", topology.drops());
-        assert!(one.run(|| ping(two.address, size)), "to a member, {size}");
-        assert!(one.run(|| ping(GATEWAY, size)), "to the gateway, {size}");
-        assert!(one.run(|| ping(HOST, size)), "to the host, {size}");
-        assert!(topology.host.run(|| ping(one.address, size)), "from the host, {size}");
-        assert!(topology.client.run(|| ping(HOST, size)), "the host itself answers, {size}");
+    for family in Family::BOTH {
+        for size in ["56", "4000"] {
+            assert!(one.run(|| ping(family.client(), size)), "to the outside, {size}: {}", topology.drops());
+            assert!(one.run(|| ping(two.ip(family), size)), "to a member, {size}");
+            assert!(one.run(|| ping(family.gateway(), size)), "to the gateway, {size}");
+            assert!(one.run(|| ping(family.host(), size)), "to the host, {size}");
+            assert!(topology.host.run(|| ping(one.ip(family), size)), "from the host, {size}");
+            assert!(topology.client.run(|| ping(family.host(), size)), "the host itself answers, {size}");
+        }
     }
 }
 
@@ -170,14 +189,10 @@ fn a_closed_port_outside_is_refused_to_the_container_by_icmp() {
         return;
     }
     let topology = Topology::new(1);
-    let error = topology.containers[0].run(|| {
-        let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
-        socket.set_read_timeout(Some(std::time::Duration::from_secs(2))).expect("timeout");
-        socket.connect((CLIENT, 9)).expect("connect");
-        socket.send(b"anyone?").expect("send");
-        socket.recv(&mut [0; 16]).expect_err("nobody")
-    });
-    assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{}", topology.drops());
+    for family in Family::BOTH {
+        let error = topology.containers[0].run(|| refusal((family.client(), 9)));
+        assert_eq!(error, ErrorKind::ConnectionRefused, "{family:?}: {}", topology.drops());
+    }
 }
 
 #[test]
@@ -186,14 +201,20 @@ fn a_closed_port_behind_a_publish_is_refused_to_the_client_by_icmp() {
         return;
     }
     let topology = Topology::new(1);
-    topology.publish(Protocol::Udp, 5353, 0, 53);
-    let error = topology.client.run(|| udp_echo_refused((HOST, 5353)));
-    assert_eq!(error, ErrorKind::ConnectionRefused, "{}", topology.drops());
-    assert!(topology.client.run(|| udp_echo((HOST, 5354), 1)).is_err());
+    topology.publish_both(Protocol::Udp, 5353, 0, 53);
+    for family in Family::BOTH {
+        for port in [5353, 5354] {
+            let error = topology.client.run(|| refusal((family.host(), port)));
+            assert_eq!(error, ErrorKind::ConnectionRefused, "{family:?} {port}: {}", topology.drops());
+        }
+    }
 }
 
-fn udp_echo_refused(to: (Ipv4Addr, u16)) -> ErrorKind {
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+/// How a datagram to this address is refused.
+fn refusal(to: impl Into<SocketAddr>) -> ErrorKind {
+    let to = to.into();
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).expect("bind");
     socket.set_read_timeout(Some(std::time::Duration::from_secs(2))).expect("timeout");
     socket.connect(to).expect("connect");
     socket.send(b"anyone?").expect("send");

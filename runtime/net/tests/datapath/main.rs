@@ -6,11 +6,13 @@
 
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
+mod bridge;
 mod bytes;
 mod guard;
 mod layer3;
 mod lifetime;
 mod paths;
 mod report;
+mod sctp;
 mod topology;
 mod traffic;

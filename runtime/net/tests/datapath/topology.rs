@@ -384,7 +384,7 @@ impl Drop for Topology {
     }
 }
 
-fn mac(device: &str) -> [u8; 6] {
+pub(crate) fn mac(device: &str) -> [u8; 6] {
     let output = Command::new("ip").args(["-o", "link", "show", "dev", device]).output().expect("ip(8)");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mac = text.split("link/ether ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("MAC");

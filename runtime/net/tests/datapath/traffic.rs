@@ -77,6 +77,12 @@ pub(crate) fn tcp_echo_from(
     stream.peer_addr()
 }
 
+/// Whether a connection cannot be made: refused, or unanswered for a while. Whoever asks knows by a counter that it was
+/// no mere delay.
+pub(crate) fn is_out_of_reach(to: impl Into<SocketAddr>) -> bool {
+    TcpStream::connect_timeout(&to.into(), Duration::from_secs(2)).is_err()
+}
+
 /// Sends some bytes and expects them back.
 pub(crate) fn echo(stream: &mut TcpStream, bytes: usize) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
