@@ -68,6 +68,8 @@ reasons! {
     NoFlow = 22, "no_flow";
     /// A container's neighbour discovery message under an address that is not its own, or one of a router.
     SpoofedNeighbour = 23, "spoofed_neighbour";
+    /// The container's network has as many flows as it may.
+    FlowQuota = 24, "flow_quota";
 }
 
 impl DropReason {

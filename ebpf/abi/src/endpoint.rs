@@ -47,6 +47,10 @@ pub struct Network {
     pub mtu: u32,
     /// See [`network_flags`].
     pub flags: u32,
+    /// How many flows its members may have, together.
+    pub flow_quota: u32,
+    /// Always zero.
+    pub pad: u32,
     /// How many members there are: their positions in the list of members count from zero.
     pub members: u32,
 }

@@ -6,7 +6,8 @@ use aya_ebpf::programs::TcContext;
 use beeline_abi::{ETHERNET_LEN, Expired, MAX_EXPIRED_PER_RUN, Side};
 
 use crate::{
-    maps::{FLOWS, Table as _},
+    conntrack,
+    maps::{ENDPOINTS, FLOWS, Table as _},
     skb,
 };
 
@@ -40,7 +41,11 @@ fn expire_one(candidate: &Expired) -> bool {
             let _ = FLOWS.remove(&wire);
         }
     }
-    FLOWS.remove(&candidate.tuple).is_ok()
+    let is_deleted = FLOWS.remove(&candidate.tuple).is_ok();
+    if is_deleted && let Some(endpoint) = ENDPOINTS.find(&candidate.tuple.local) {
+        conntrack::count_flow(endpoint.network, -1);
+    }
+    is_deleted
 }
 
 /// Whether the wire tuple still leads to this tracking entry: another flow may have taken the port since.

@@ -8,7 +8,7 @@ use beeline_abi::{Direction, DropReason, Endpoint, Flow, FlowKind, NO_PUBLISH, T
 
 use crate::{
     count,
-    maps::{ENDPOINTS, FLOWS, PUBLISHES, Table as _},
+    maps::{ENDPOINTS, FLOWS, NETWORK_FLOWS, NETWORKS, PUBLISHES, Table as _},
     packet::{ACK, FIN, Packet, RST, SYN, Transport},
     scratch::Scratch,
 };
@@ -156,10 +156,31 @@ pub fn begin(scratch: &mut Scratch, packet: &Packet, direction: Direction, kind:
     }
 }
 
+/// Whether the network of a new flow may have one more.
+#[inline(always)]
+pub fn admit(network: u32) -> Result<(), DropReason> {
+    let known = NETWORKS.find(&network).ok_or(DropReason::NoEndpoint)?;
+    match NETWORK_FLOWS.find(&network) {
+        Some(flows) if *flows >= i64::from(known.flow_quota) => Err(DropReason::FlowQuota),
+        _ => Ok(()),
+    }
+}
+
+/// Counts a flow that was made, or deleted, for its network. When two processors do so at once, one may be lost: Rust has
+/// no atomic addition for this target, and the daemon counts anew at each collection.
+#[inline(always)]
+pub fn count_flow(network: u32, change: i64) {
+    if let Some(flows) = NETWORK_FLOWS.find_mut(&network) {
+        *flows += change;
+    }
+}
+
 /// Inserts the tracking entry, unless there is one.
 #[inline(always)]
 pub fn track(scratch: &Scratch) -> Result<(), i32> {
-    FLOWS.insert(&scratch.inside, &scratch.flow, u64::from(BPF_NOEXIST))
+    FLOWS.insert(&scratch.inside, &scratch.flow, u64::from(BPF_NOEXIST))?;
+    count_flow(scratch.network, 1);
+    Ok(())
 }
 
 /// Inserts the stub of the tracking entry that is in the table; failing, takes the entry out again.
@@ -168,6 +189,7 @@ pub fn lead(scratch: &mut Scratch) -> Result<(), DropReason> {
     scratch.stub.counterpart = scratch.inside;
     if FLOWS.insert(&scratch.wire, &scratch.stub, u64::from(BPF_ANY)).is_err() {
         let _ = FLOWS.remove(&scratch.inside);
+        count_flow(scratch.network, -1);
         return Err(DropReason::FlowsExhausted);
     }
     Ok(())

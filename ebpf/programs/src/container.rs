@@ -23,7 +23,8 @@ use crate::{
     icmp_error::Embedded,
     icmpv6::{self, Envelope},
     maps::{ADDRESSES, DEVICES, ENDPOINTS, NETWORKS, Table as _},
-    masquerade, multicast, nd,
+    masquerade::{self, Owner},
+    multicast, nd,
     packet::{Packet, Transport},
     plan::{self, Plan},
     publish,
@@ -312,7 +313,8 @@ fn leave(
             if plan.is_new() {
                 let address = route.uplink.address_for(&packet.source).ok_or(DropReason::NoUplink)?;
                 let inside = packet.outbound(Side::Inside);
-                let wire = masquerade::open(ctx, packet, &inside, address, device.generation)?;
+                let owner = Owner { generation: device.generation, network: device.network };
+                let wire = masquerade::open(ctx, packet, &inside, address, owner)?;
                 plan.translate(&Ends::outbound(wire), 1);
             }
             plan.take(&route);

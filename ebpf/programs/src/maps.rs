@@ -47,6 +47,10 @@ pub static NETWORKS: HashMap<u32, Network, { MAX_NETWORKS as usize }> = HashMap:
 #[btf_map]
 pub static GATEWAYS: HashMap<u32, u32, { MAX_NETWORKS as usize }> = HashMap::new();
 
+/// How many flows each network has. Counted as they are made and deleted, and put right by the daemon at each collection.
+#[btf_map]
+pub static NETWORK_FLOWS: HashMap<u32, i64, { MAX_NETWORKS as usize }> = HashMap::new();
+
 /// The members of each network, for what is sent to all of them.
 #[btf_map]
 pub static MEMBERS: HashMap<MemberKey, Member, { MAX_ENDPOINTS as usize }> = HashMap::new();

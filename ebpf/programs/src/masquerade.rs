@@ -34,6 +34,15 @@ const SOCKET_TRIES: u32 = 8;
 const LISTEN: u32 = 10;
 const ESTABLISHED: u32 = 1;
 
+/// Whose flow it is.
+#[derive(Clone, Copy)]
+pub struct Owner {
+    /// The endpoint's generation.
+    pub generation: u32,
+    /// Its network.
+    pub network: u32,
+}
+
 /// Makes the flow and returns how the outside sees it. The original port is kept if it is free; a port is free when no
 /// flow to the same peer and no socket of the host uses it.
 #[inline(always)]
@@ -42,14 +51,16 @@ pub fn open(
     packet: &Packet,
     inside: &Tuple,
     address: &Address,
-    generation: u32,
+    owner: Owner,
 ) -> Result<&'static Tuple, DropReason> {
+    conntrack::admit(owner.network)?;
     let scratch = scratch::get()?;
+    scratch.network = owner.network;
     scratch.inside = *inside;
     scratch.wire = *inside;
     scratch.wire.side = Side::Wire as u8;
     scratch.wire.local = *address;
-    conntrack::begin(scratch, packet, Direction::Out, FlowKind::Masqueraded, generation);
+    conntrack::begin(scratch, packet, Direction::Out, FlowKind::Masqueraded, owner.generation);
     claim_port(ctx, scratch)?;
     scratch.flow.counterpart.local_port = scratch.wire.local_port;
     match conntrack::track(scratch) {

@@ -67,7 +67,9 @@ pub fn open(
     gateway: Option<&Address>,
 ) -> Result<Option<(&'static Tuple, &'static Endpoint)>, DropReason> {
     let Some(endpoint) = ENDPOINTS.find(&target.publish.container) else { return Ok(None) };
+    conntrack::admit(endpoint.network)?;
     let scratch = scratch::get()?;
+    scratch.network = endpoint.network;
     scratch.wire = *wire;
     scratch.inside = *wire;
     scratch.inside.side = Side::Inside as u8;
@@ -95,7 +97,9 @@ pub fn open_from_loopback(
     endpoint: &Endpoint,
     gateway: &Address,
 ) -> Result<&'static Tuple, DropReason> {
+    conntrack::admit(endpoint.network)?;
     let scratch = scratch::get()?;
+    scratch.network = endpoint.network;
     scratch.wire = *wire;
     scratch.inside = *wire;
     scratch.inside.side = Side::Inside as u8;

@@ -22,6 +22,8 @@ pub struct Scratch {
     /// Where a search for a port starts, and how it ended.
     pub start: u32,
     pub outcome: u32,
+    /// The network it is counted for.
+    pub network: u32,
 }
 
 #[btf_map]

@@ -11,7 +11,8 @@ use crate::{
     ends::Ends,
     icmp_error::Embedded,
     maps::{ADDRESSES, ENDPOINTS, NETWORKS, Table as _, UPLINKS},
-    masquerade, nat,
+    masquerade::{self, Owner},
+    nat,
     packet::{Packet, RST, Transport},
     plan::{self, Plan},
     publish,
@@ -150,5 +151,6 @@ fn begin(
     }
     let uplink = UPLINKS.find(&skb::ifindex(ctx)).ok_or(DropReason::NoUplink)?;
     let address = uplink.address_for(&packet.source).ok_or(DropReason::NoUplink)?;
-    masquerade::open(ctx, packet, inside, address, endpoint.generation)
+    let owner = Owner { generation: endpoint.generation, network: endpoint.network };
+    masquerade::open(ctx, packet, inside, address, owner)
 }

@@ -87,8 +87,8 @@ impl Datapath {
         let (programs, programs_folder) = load::load_or_adopt(config, &pins)?;
         attach::attach_cgroup(&pins, &programs, &config.cgroup2)?;
         let publish_table = tables::open_raw(&pins, "PUBLISHES")?;
-        let state = State::restore(Tables::open(&pins)?, publish_table.as_fd())?;
         let (flows, capacity) = tables::open_flows(&pins)?;
+        let state = State::restore(Tables::open(&pins)?, publish_table.as_fd(), capacity)?;
         let log = match config.log_level {
             LogLevel::Off => None,
             _ => start_log(&programs_folder),
@@ -313,7 +313,10 @@ impl Datapath {
             .get(programs::EXPIRE_FLOWS)
             .ok_or_else(|| Error::Missing { what: format!("program {}", programs::EXPIRE_FLOWS) })?;
         let now = monotonic_now()?;
-        let pass = self.state().expire_flows(self.flows.as_fd(), expire.as_fd(), now, &timeouts)?;
+        // The pass may take long: nobody waits for it.
+        let generations = self.state().generations()?;
+        let pass = flows::expire(self.flows.as_fd(), expire.as_fd(), &generations, now, &timeouts)?;
+        self.state().set_flow_counts(&pass.per_network)?;
         self.entries.store(pass.entries - pass.expired.min(pass.entries), Ordering::Relaxed);
         Ok(pass.expired)
     }

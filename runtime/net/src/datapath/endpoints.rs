@@ -118,7 +118,7 @@ fn is_same(present: &Device, wanted: &Device) -> bool {
 }
 
 /// The addresses that lead to an endpoint.
-fn addresses(device: &Device) -> impl Iterator<Item = Address> + use<> {
+pub(super) fn addresses(device: &Device) -> impl Iterator<Item = Address> + use<> {
     [device.address, device.address6, device.link_local.scoped(device.network)]
         .into_iter()
         .filter(|address| !address.is_any_v6())

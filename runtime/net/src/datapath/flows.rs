@@ -4,89 +4,121 @@
 //! a program that deletes both halves of a flow only if `last_seen` is still what it was judged by.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     mem::{offset_of, size_of},
     os::fd::{AsFd as _, BorrowedFd},
 };
 
+use aya::maps::MapError;
 use beeline_abi::{Address, Expired, Flow, FlowKind, MAX_EXPIRED_PER_RUN, NO_PUBLISH, Timeouts, Tuple};
 
-use super::{Error, state::State, syscall, tables::failed};
+use super::{Error, endpoints::addresses, state::State, syscall, tables::failed};
 
 /// What precedes the candidates in the packet that the program is run with: the least a packet program takes.
 const HEADER: usize = 14;
+
+/// Write only what is there (`BPF_EXIST` of linux/bpf.h).
+const BPF_EXIST: u32 = 2;
 
 /// A stub older than this many nanoseconds, that no tracking entry claims, is left over from a race.
 const ORPHAN_AGE: u64 = 2_000_000_000;
 
 /// What a pass over the table found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pass {
     /// Entries in the table before the pass.
     pub(super) entries: u64,
     /// Candidates handed over for deletion.
     pub(super) expired: u64,
+    /// How many flows that are not over each network has.
+    pub(super) per_network: BTreeMap<u32, i64>,
 }
 
-/// What a flow must agree with to be alive.
-struct Generations {
-    endpoints: HashMap<Address, u32>,
+/// What a flow must agree with to be alive, as it was at one moment.
+pub(super) struct Generations {
+    /// The network and the generation of an address.
+    endpoints: HashMap<Address, (u32, u32)>,
     publishes: HashMap<u32, u32>,
+    networks: Vec<u32>,
 }
 
 impl Generations {
-    fn includes(&self, tuple: &Tuple, flow: &Flow) -> bool {
-        self.endpoints.get(&tuple.local) == Some(&flow.endpoint_generation)
+    /// The network of a flow that is alive.
+    fn network(&self, tuple: &Tuple, flow: &Flow) -> Option<u32> {
+        let (network, generation) = *self.endpoints.get(&tuple.local)?;
+        let is_alive = generation == flow.endpoint_generation
             && (flow.publish == NO_PUBLISH
-                || self.publishes.get(&flow.publish) == Some(&flow.publish_generation))
+                || self.publishes.get(&flow.publish) == Some(&flow.publish_generation));
+        is_alive.then_some(network)
     }
 }
 
 impl State {
-    /// One pass over the flows. `expire` is the program that deletes; `now` is in monotonic nanoseconds.
-    pub(super) fn expire_flows(
-        &self,
-        flows: BorrowedFd<'_>,
-        expire: BorrowedFd<'_>,
-        now: u64,
-        timeouts: &Timeouts,
-    ) -> Result<Pass, Error> {
-        let generations = self.generations()?;
-        let (mut stubs, mut tracked) = (0u64, 0u64);
-        let mut candidates = Vec::new();
-        let read = |source| Error::Flows { operation: "read", source };
-        syscall::for_each_in_batches::<Tuple, Flow>(flows, |tuple, flow| {
-            if flow.kind == FlowKind::Stub as u8 {
-                stubs += 1;
-                return;
-            }
-            tracked += 1;
-            let silence = now.saturating_sub(flow.last_seen);
-            if silence > flow.lifetime(timeouts) || !generations.includes(tuple, flow) {
-                candidates.push(Expired { tuple: *tuple, last_seen: flow.last_seen });
-            }
+    /// What flows must agree with now.
+    pub(super) fn generations(&self) -> Result<Generations, Error> {
+        let networks: Result<Vec<u32>, _> = self.tables.networks.keys().collect();
+        Ok(Generations {
+            endpoints: self
+                .devices
+                .values()
+                .flat_map(|device| addresses(device).map(|at| (at, (device.network, device.generation))))
+                .collect(),
+            publishes: self.publishes.iter().map(|(slot, entry)| (*slot, entry.generation)).collect(),
+            networks: networks.map_err(failed("read", "NETWORKS"))?,
         })
-        .map_err(read)?;
-        // Each flow is one stub and one tracking entry: as long as the numbers agree there is no orphan.
-        if stubs > tracked {
-            orphans(flows, now, &mut candidates).map_err(read)?;
-        }
-        for chunk in candidates.chunks(MAX_EXPIRED_PER_RUN as usize) {
-            run(expire, chunk).map_err(|source| Error::Flows { operation: "expire", source })?;
-        }
-        Ok(Pass { entries: stubs + tracked, expired: candidates.len() as u64 })
     }
 
-    fn generations(&self) -> Result<Generations, Error> {
-        let mut endpoints = HashMap::new();
-        for pair in &self.tables.endpoints {
-            let (address, endpoint) = pair.map_err(failed("read", "ENDPOINTS"))?;
-            endpoints.insert(address, endpoint.generation);
+    /// Puts right what the programs counted: of flows that ended in a race, or with their endpoint, they know nothing.
+    pub(super) fn set_flow_counts(&mut self, per_network: &BTreeMap<u32, i64>) -> Result<(), Error> {
+        for (network, count) in per_network {
+            match self.tables.network_flows.insert(network, count, u64::from(BPF_EXIST)) {
+                Ok(()) => {}
+                // The network is gone since.
+                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
+                }
+                Err(error) => return Err(failed("write", "NETWORK_FLOWS")(error)),
+            }
         }
-        let publishes = self.publishes.iter().map(|(slot, entry)| (*slot, entry.generation)).collect();
-        Ok(Generations { endpoints, publishes })
+        Ok(())
     }
+}
+
+/// One pass over the flows. `expire` is the program that deletes; `now` is in monotonic nanoseconds.
+pub(super) fn expire(
+    flows: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    generations: &Generations,
+    now: u64,
+    timeouts: &Timeouts,
+) -> Result<Pass, Error> {
+    let (mut stubs, mut tracked) = (0u64, 0u64);
+    let mut candidates = Vec::new();
+    let mut per_network: BTreeMap<u32, i64> = generations.networks.iter().map(|id| (*id, 0)).collect();
+    let read = |source| Error::Flows { operation: "read", source };
+    syscall::for_each_in_batches::<Tuple, Flow>(flows, |tuple, flow| {
+        if flow.kind == FlowKind::Stub as u8 {
+            stubs += 1;
+            return;
+        }
+        tracked += 1;
+        let silence = now.saturating_sub(flow.last_seen);
+        match generations.network(tuple, flow) {
+            Some(network) if silence <= flow.lifetime(timeouts) => {
+                *per_network.entry(network).or_default() += 1;
+            }
+            _ => candidates.push(Expired { tuple: *tuple, last_seen: flow.last_seen }),
+        }
+    })
+    .map_err(read)?;
+    // Each flow is one stub and one tracking entry: as long as the numbers agree there is no orphan.
+    if stubs > tracked {
+        orphans(flows, now, &mut candidates).map_err(read)?;
+    }
+    for chunk in candidates.chunks(MAX_EXPIRED_PER_RUN as usize) {
+        run(program, chunk).map_err(|source| Error::Flows { operation: "expire", source })?;
+    }
+    Ok(Pass { entries: stubs + tracked, expired: candidates.len() as u64, per_network })
 }
 
 /// Adds the stubs that no tracking entry claims.

@@ -29,9 +29,14 @@ impl State {
                 | flag(spec.internal, network_flags::INTERNAL)
                 | flag(spec.masquerade, network_flags::MASQUERADE)
                 | flag(spec.routed, network_flags::ROUTED),
+            flow_quota: spec.flow_quota.unwrap_or(self.default_flow_quota),
+            pad: 0,
             members: self.members.get(&spec.id).map_or(0, |members| members.len() as u32),
         };
         let earlier = tables::get(&self.tables.networks, "NETWORKS", &spec.id)?;
+        if earlier.is_none() {
+            self.tables.network_flows.insert(spec.id, 0, 0).map_err(failed("write", "NETWORK_FLOWS"))?;
+        }
         self.tables.networks.insert(spec.id, network, 0).map_err(failed("write", "NETWORKS"))?;
         let gateways = &mut self.tables.gateways;
         gateways.insert(spec.gateway_ifindex, spec.id, 0).map_err(failed("write", "GATEWAYS"))?;
@@ -48,6 +53,7 @@ impl State {
             tables::remove(&mut self.tables.gateways, "GATEWAYS", &network.gateway_ifindex)?;
         }
         tables::remove(&mut self.tables.networks, "NETWORKS", &id)?;
+        tables::remove(&mut self.tables.network_flows, "NETWORK_FLOWS", &id)?;
         for position in 0..self.members.remove(&id).unwrap_or_default().len() as u32 {
             tables::remove(&mut self.tables.members, "MEMBERS", &MemberKey { network: id, position })?;
         }

@@ -72,6 +72,8 @@ pub struct NetworkSpec {
     pub masquerade: bool,
     /// Whether the members' addresses are reachable from outside.
     pub routed: bool,
+    /// How many flows the members may have, together; without it, three quarters of what the table holds.
+    pub flow_quota: Option<u32>,
 }
 
 /// A container's end in a network.

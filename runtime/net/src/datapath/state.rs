@@ -23,12 +23,18 @@ pub(super) struct State {
     pub(super) devices: BTreeMap<u32, Device>,
     /// The members of each network in the order of their positions.
     pub(super) members: BTreeMap<u32, Vec<Member>>,
+    /// How many flows a network may have that has no quota of its own.
+    pub(super) default_flow_quota: u32,
     generation: u32,
 }
 
 impl State {
     /// Reads back what an earlier daemon left.
-    pub(super) fn restore(tables: Tables, publish_table: BorrowedFd<'_>) -> Result<Self, Error> {
+    pub(super) fn restore(
+        tables: Tables,
+        publish_table: BorrowedFd<'_>,
+        flow_entries: u32,
+    ) -> Result<Self, Error> {
         let mut publishes = BTreeMap::new();
         // Generations of the past lie below the clock: a daemon makes less than one a second on average.
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
@@ -51,7 +57,9 @@ impl State {
             devices.insert(ifindex, device);
         }
         let members = members(&tables)?;
-        Ok(Self { tables, publishes, devices, members, generation })
+        // A flow takes two entries. No network takes the last quarter from all others.
+        let default_flow_quota = flow_entries / 2 / 4 * 3;
+        Ok(Self { tables, publishes, devices, members, default_flow_quota, generation })
     }
 
     /// A generation that no flow of the past carries.

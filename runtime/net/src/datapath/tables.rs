@@ -14,7 +14,7 @@ use beeline_abi::{
 use super::{Error, pins::Pins, syscall};
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const PINNED: [&str; 15] = [
+pub(super) const PINNED: [&str; 16] = [
     "FLOWS",
     "ENDPOINTS",
     "DEVICES",
@@ -23,6 +23,7 @@ pub(super) const PINNED: [&str; 15] = [
     "NETWORKS",
     "GATEWAYS",
     "MEMBERS",
+    "NETWORK_FLOWS",
     "PORTS",
     "PUBLISHES",
     "PUBLISH_COUNTERS",
@@ -41,6 +42,7 @@ pub(super) struct Tables {
     pub(super) networks: HashMap<MapData, u32, Network>,
     pub(super) gateways: HashMap<MapData, u32, u32>,
     pub(super) members: HashMap<MapData, MemberKey, Member>,
+    pub(super) network_flows: HashMap<MapData, u32, i64>,
     pub(super) ports: LpmTrie<MapData, PortKey, u32>,
     pub(super) publishes: Array<MapData, Publish>,
     pub(super) publish_counters: PerCpuArray<MapData, PublishCounters>,
@@ -81,6 +83,7 @@ impl Tables {
             networks: hash(pins, "NETWORKS")?,
             gateways: hash(pins, "GATEWAYS")?,
             members: hash(pins, "MEMBERS")?,
+            network_flows: hash(pins, "NETWORK_FLOWS")?,
             ports: open(pins, "PORTS", |data| LpmTrie::try_from(aya::maps::Map::LpmTrie(data)))?,
             publishes: open(pins, "PUBLISHES", |data| Array::try_from(aya::maps::Map::Array(data)))?,
             publish_counters: per_cpu(pins, "PUBLISH_COUNTERS")?,

@@ -44,6 +44,7 @@ impl Inner {
             internal: spec.internal,
             masquerade: spec.masquerade,
             routed: false,
+            flow_quota: None,
         })?;
         self.datapath.attach_gateway(link.index, &link.name)?;
         let mut networks = self.networks.write().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use beeline_net::datapath::{Error, Protocol};
+use beeline_net::datapath::{DropReason, Error, Protocol};
 
 use crate::{
     topology::{CLIENT, HOST, Topology, is_root},
@@ -76,6 +76,38 @@ fn flows_are_deleted_in_pairs_when_their_endpoint_is_gone() {
     assert_eq!(topology.datapath().expire_flows().expect("expire"), 20);
     assert_eq!(topology.datapath().expire_flows().expect("expire"), 0);
     assert_eq!(topology.datapath().conntrack_len(), 0, "none is left, and no half of one");
+}
+
+#[test]
+fn a_network_has_no_more_flows_than_its_quota() {
+    if !is_root() {
+        return;
+    }
+    let topology = Topology::with(1, |network| network.flow_quota = Some(8));
+    topology.publish(Protocol::Udp, 5353, 0, 53);
+    let quota = |topology: &Topology| {
+        let drops = topology.datapath().drops().expect("drops");
+        drops.iter().find(|(reason, _)| *reason == DropReason::FlowQuota).map_or(0, |(_, count)| *count)
+    };
+    let ask = || {
+        topology.client.run(|| {
+            for _ in 0..12 {
+                let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+                socket.send_to(b"hello", (HOST, 5353)).expect("send");
+            }
+        });
+    };
+    ask();
+    assert_eq!(quota(&topology), 4);
+    topology.datapath().expire_flows().expect("count");
+    assert_eq!(topology.datapath().conntrack_len(), 16);
+    // Flows that end make room, also those that end with their publish.
+    let publish = topology.datapath().publishes().expect("publishes")[0].publish;
+    topology.datapath().unpublish(&publish).expect("unpublish");
+    topology.datapath().publish(&publish).expect("publish");
+    assert_eq!(topology.datapath().expire_flows().expect("expire"), 8);
+    ask();
+    assert_eq!(quota(&topology), 8);
 }
 
 #[test]

@@ -265,6 +265,7 @@ impl Topology {
             internal: false,
             masquerade: true,
             routed: false,
+            flow_quota: None,
         };
         adjust(&mut network);
         let addresses = vec![IpAddr::V4(HOST), IpAddr::V6(HOST6)];
