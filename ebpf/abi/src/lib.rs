@@ -49,6 +49,10 @@ pub use tuple::{FragmentKey, FragmentPorts, Side, Tuple};
 /// The version of every layout in this crate; part of the pinned maps' names.
 pub const LAYOUT_VERSION: u32 = 2;
 
+/// Since which version of the layouts a flow and its key lie as they do now: connections survive an upgrade from any of
+/// them. What else the maps hold, the daemon says anew.
+pub const FLOW_LAYOUT_SINCE: u32 = 1;
+
 /// How many endpoints one instance can have: the size of the endpoint tables.
 pub const MAX_ENDPOINTS: u32 = 4096;
 

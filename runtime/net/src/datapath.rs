@@ -18,6 +18,7 @@ mod spec;
 mod state;
 mod syscall;
 mod tables;
+mod upgrade;
 mod uplinks;
 
 use std::{
@@ -34,8 +35,8 @@ use beeline_abi::Timeouts;
 
 pub use error::Error;
 pub use spec::{
-    DatapathConfig, DropReason, EndpointCounters, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish,
-    PublishCounters, PublishStatus, UplinkSpec,
+    DatapathConfig, DropReason, EndpointCounters, EndpointSpec, LAYOUT_VERSION, LogLevel, NetworkSpec,
+    Protocol, Publish, PublishCounters, PublishStatus, UplinkSpec,
 };
 
 use attach::{Attacher, Way};
@@ -44,6 +45,7 @@ use load::Programs;
 use pins::Pins;
 use state::State;
 use tables::{Tables, failed};
+use upgrade::Staged;
 
 /// The instance's programs and maps.
 pub struct Datapath {
@@ -55,6 +57,8 @@ pub struct Datapath {
     flows: OwnedFd,
     capacity: u32,
     entries: AtomicU64,
+    /// While programs with maps of another layout are in place.
+    staged: Mutex<Option<Staged>>,
     _log: Option<KernelLog>,
 }
 
@@ -84,7 +88,12 @@ impl Datapath {
     }
 
     fn open_on(config: &DatapathConfig, pins: Pins) -> Result<Self, Error> {
+        let staged = Staged::find(&pins)?;
         let (programs, programs_folder) = load::load_or_adopt(config, &pins)?;
+        if staged.is_none() {
+            load::update_links(&pins, &programs)?;
+            pins.remove_other_programs(&programs_folder)?;
+        }
         attach::attach_cgroup(&pins, &programs, &config.cgroup2)?;
         let publish_table = tables::open_raw(&pins, "PUBLISHES")?;
         let (flows, capacity) = tables::open_flows(&pins)?;
@@ -102,6 +111,7 @@ impl Datapath {
             flows,
             capacity,
             entries: AtomicU64::new(0),
+            staged: Mutex::new(staged),
             _log: log,
         })
     }
@@ -120,13 +130,51 @@ impl Datapath {
         }
     }
 
+    fn staged(&self) -> MutexGuard<'_, Option<Staged>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether programs of an earlier daemon, with maps of another layout, are in place until [`Self::take_over`].
+    pub fn is_staged(&self) -> bool {
+        self.staged().is_some()
+    }
+
+    /// Ends what an earlier daemon began whose maps were laid out otherwise: its flows are carried over, and the programs
+    /// of this daemon take the place of its own. To be called when networks, endpoints, uplinks, addresses and publishes
+    /// have been told. Without such a daemon nothing happens.
+    ///
+    /// # Errors
+    /// [`Error::Flows`], [`Error::Map`], [`Error::Pins`], [`Error::Attach`].
+    pub fn take_over(&self) -> Result<(), Error> {
+        let Some(staged) = self.staged().take() else { return Ok(()) };
+        let before = staged.carry_flows(&mut self.state())?;
+        load::update_links(&self.pins, &self.programs)?;
+        for device in &staged.devices {
+            self.attach(device.program, device.ifindex, &device.ifname, device.way)?;
+        }
+        let meanwhile = staged.carry_flows(&mut self.state())?;
+        for (version, folder) in &staged.earlier {
+            tracing::info!(version, flows = before + meanwhile, "took over from maps of another layout");
+            Pins::remove_maps(folder)?;
+        }
+        self.pins.remove_other_programs(&self.programs_folder)
+    }
+
+    fn attach(&self, program: &'static str, ifindex: u32, ifname: &str, way: Way) -> Result<(), Error> {
+        if let Some(staged) = &mut *self.staged() {
+            staged.devices.push(upgrade::Device { program, ifindex, ifname: ifname.to_owned(), way });
+            return Ok(());
+        }
+        self.attacher().attach(program, ifindex, ifname, way)
+    }
+
     /// Attaches to a device towards the outside.
     ///
     /// # Errors
     /// [`Error::Attach`].
     pub fn attach_uplink(&self, ifindex: u32, ifname: &str) -> Result<(), Error> {
-        self.attacher().attach(programs::UPLINK_INGRESS, ifindex, ifname, Way::Ingress)?;
-        self.attacher().attach(programs::UPLINK_EGRESS, ifindex, ifname, Way::Egress)
+        self.attach(programs::UPLINK_INGRESS, ifindex, ifname, Way::Ingress)?;
+        self.attach(programs::UPLINK_EGRESS, ifindex, ifname, Way::Egress)
     }
 
     /// Detaches from a device towards the outside, which may be gone already.
@@ -143,7 +191,7 @@ impl Datapath {
     /// # Errors
     /// [`Error::Attach`].
     pub fn attach_gateway(&self, ifindex: u32, ifname: &str) -> Result<(), Error> {
-        self.attacher().attach(programs::GATEWAY_EGRESS, ifindex, ifname, Way::Egress)
+        self.attach(programs::GATEWAY_EGRESS, ifindex, ifname, Way::Egress)
     }
 
     /// Detaches from a network's bridge device, which may be gone already.
@@ -159,7 +207,7 @@ impl Datapath {
     /// # Errors
     /// [`Error::Attach`].
     pub fn attach_container(&self, host_ifindex: u32, ifname: &str) -> Result<(), Error> {
-        self.attacher().attach(programs::CONTAINER_INGRESS, host_ifindex, ifname, Way::Ingress)
+        self.attach(programs::CONTAINER_INGRESS, host_ifindex, ifname, Way::Ingress)
     }
 
     /// Detaches from the host's end of a container's veth pair, which may be gone already.

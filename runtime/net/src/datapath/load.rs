@@ -24,8 +24,8 @@ pub(super) type Programs = HashMap<&'static str, OwnedFd>;
 /// The number of lines of a verifier's log that an error carries: the end says what is wrong.
 const LOG_LINES: usize = 40;
 
-/// Takes over the pinned programs of this object, or loads them on the pinned maps; then every pinned link leads to
-/// them, without a gap. Returns the programs and the folder of their pins.
+/// Takes over the pinned programs of this object, or loads them on the pinned maps. No link leads to them yet, see
+/// [`update_links`]. Returns the programs and the folder of their pins.
 pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<(Programs, PathBuf), Error> {
     let cookie = syscall::netns_cookie().map_err(|source| Error::Unsupported {
         missing: format!("SO_NETNS_COOKIE (Linux 5.14): {source}"),
@@ -39,8 +39,6 @@ pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<(Pro
         }
         None => load(config, pins, &folder, cookie)?,
     };
-    update_links(pins, &programs)?;
-    pins.remove_other_programs(&folder)?;
     Ok((programs, folder))
 }
 
@@ -135,8 +133,8 @@ fn probe() -> Result<(), Error> {
     Ok(())
 }
 
-/// Puts these programs behind every pinned link.
-fn update_links(pins: &Pins, programs: &Programs) -> Result<(), Error> {
+/// Puts these programs behind every pinned link, without a gap.
+pub(super) fn update_links(pins: &Pins, programs: &Programs) -> Result<(), Error> {
     for (name, path) in pins.existing_links()? {
         let Some(program) = programs.get(name.as_str()) else {
             Pins::remove(&path)?;

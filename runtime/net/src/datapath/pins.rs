@@ -57,6 +57,26 @@ impl Pins {
         self.root.join(format!("maps_v{LAYOUT_VERSION}"))
     }
 
+    /// The folders of maps that other versions of the layouts left, with those versions.
+    pub(super) fn earlier_maps(&self) -> Result<Vec<(u32, PathBuf)>, Error> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(failed("read", &self.root))? {
+            let entry = entry.map_err(failed("read", &self.root))?;
+            let name = entry.file_name();
+            let version = name.to_str().and_then(|name| name.strip_prefix("maps_v")?.parse().ok());
+            match version {
+                Some(version) if version != LAYOUT_VERSION => folders.push((version, entry.path())),
+                _ => {}
+            }
+        }
+        Ok(folders)
+    }
+
+    /// Removes a folder of maps.
+    pub(super) fn remove_maps(folder: &Path) -> Result<(), Error> {
+        fs::remove_dir_all(folder).map_err(failed("remove", folder))
+    }
+
     fn links(&self) -> PathBuf {
         self.root.join("links")
     }

@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-pub use beeline_abi::{DropReason, EndpointCounters, PublishCounters};
+pub use beeline_abi::{DropReason, EndpointCounters, LAYOUT_VERSION, PublishCounters};
 
 /// How an instance's datapath is set up.
 #[derive(Clone, Debug)]

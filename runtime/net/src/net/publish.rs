@@ -81,10 +81,14 @@ impl Inner {
         if let Some(taken) = table.conflict(publish) {
             return Err(Error::PortPublished { wanted: *publish, taken });
         }
-        let (publish, reservation) = if publish.host_first == 0 {
-            reserve::choose(publish, |candidate| table.conflict(candidate).is_some())?
+        let (publish, reservation) = if self.datapath.is_staged() {
+            // An earlier daemon's programs keep the port from everyone, us too.
+            (*publish, None)
+        } else if publish.host_first == 0 {
+            let (publish, held) = reserve::choose(publish, |candidate| table.conflict(candidate).is_some())?;
+            (publish, Some(held))
         } else {
-            (*publish, reserve::reserve(publish)?)
+            (*publish, Some(reserve::reserve(publish)?))
         };
         self.datapath.publish(&publish)?;
         table.insert(publish);

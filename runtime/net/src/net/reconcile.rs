@@ -38,6 +38,7 @@ impl Inner {
         self.remove_other_links(&netlink, keep, &present, &links, &mut errors);
         self.remove_other_networks(keep, &mut errors);
         errors.extend(self.refresh_uplinks().err());
+        errors.extend(self.datapath.take_over().map_err(Error::from).err());
         Error::collect(|| format!("bring the network of instance {} in order", self.instance), errors)?;
         Ok(lost)
     }

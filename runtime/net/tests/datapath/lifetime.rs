@@ -79,6 +79,39 @@ fn flows_are_deleted_in_pairs_when_their_endpoint_is_gone() {
 }
 
 #[test]
+fn connections_survive_an_upgrade_to_maps_of_another_layout() {
+    if !is_root() {
+        return;
+    }
+    let mut topology = Topology::new(1);
+    let publish = topology.publish(Protocol::Tcp, 8080, 0, 80);
+    let server = tcp_server(&topology.containers[0].namespace, 80, 2);
+    let outside = tcp_server(&topology.client, 7000, 1);
+    let mut inbound = topology.client.run(|| TcpStream::connect((HOST, 8080)).expect("connect"));
+    let mut outbound = topology.containers[0].run(|| TcpStream::connect((CLIENT, 7000)).expect("connect"));
+    echo(&mut inbound, 1000).expect("published");
+    echo(&mut outbound, 1000).expect("masqueraded");
+    topology.close();
+    topology.age_maps();
+    topology.reload();
+    assert!(topology.datapath().is_staged());
+    echo(&mut inbound, 1000).expect("the programs in place serve on");
+    topology.tell_again();
+    topology.datapath().publish(&publish).expect("publish");
+    echo(&mut inbound, 1000).expect("and so they do when all is told");
+    topology.host.run(|| topology.datapath().take_over()).expect("take over");
+    assert!(!topology.datapath().is_staged());
+    echo(&mut inbound, 100_000).expect("published, carried over");
+    echo(&mut outbound, 100_000).expect("masqueraded, carried over");
+    let versions = topology.map_versions();
+    assert_eq!(versions, [format!("maps_v{}", beeline_net::datapath::LAYOUT_VERSION)]);
+    topology.client.run(|| tcp_echo((HOST, 8080), 100)).expect("a new connection");
+    drop((inbound, outbound));
+    server.join().expect("server");
+    outside.join().expect("server");
+}
+
+#[test]
 fn a_network_has_no_more_flows_than_its_quota() {
     if !is_root() {
         return;

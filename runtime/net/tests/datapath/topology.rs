@@ -228,6 +228,14 @@ impl Topology {
         topology
     }
 
+    /// Tells the datapath of the network, the uplink and the containers once more, as a daemon does that starts.
+    pub(crate) fn tell_again(&self) {
+        self.configure(|_| {});
+        for (number, container) in self.containers.iter().enumerate() {
+            self.tell_container(number, container);
+        }
+    }
+
     /// Opens the datapath, as a daemon does that starts.
     pub(crate) fn open(&mut self) {
         self.datapath = None;
@@ -239,6 +247,21 @@ impl Topology {
     /// Closes the datapath, as a daemon does that dies.
     pub(crate) fn close(&mut self) {
         self.datapath = None;
+    }
+
+    /// Has the maps look as if another version of the layouts had made them.
+    pub(crate) fn age_maps(&self) {
+        let folder = self.config.bpffs.join("beeline").join(&self.config.instance);
+        let current = format!("maps_v{}", beeline_net::datapath::LAYOUT_VERSION);
+        std::fs::rename(folder.join(current), folder.join("maps_v1")).expect("rename");
+    }
+
+    /// The versions of the maps that are there.
+    pub(crate) fn map_versions(&self) -> Vec<String> {
+        let folder = self.config.bpffs.join("beeline").join(&self.config.instance);
+        let entries = std::fs::read_dir(folder).expect("pins").flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with("maps_v")).collect()
     }
 
     /// Opens it with programs that differ from those that are pinned, as an upgraded daemon does.
@@ -296,19 +319,25 @@ impl Topology {
         namespace.ip(&format!("route add default via {GATEWAY}"));
         namespace.ip(&format!("route add default via {GATEWAY6}"));
         let ifindex = self.host.index(&device);
-        let mac = namespace.run(|| mac("eth0"));
+        let container = Container { namespace, address, address6, ifindex };
+        self.tell_container(number, &container);
+        self.containers.push(container);
+    }
+
+    fn tell_container(&self, number: usize, container: &Container) {
+        let device = format!("bv{number}");
         let datapath = self.datapath();
         datapath
             .set_endpoint(&EndpointSpec {
-                ipv4: Some(address),
-                ipv6: Some(address6),
-                mac,
-                host_ifindex: ifindex,
+                ipv4: Some(container.address),
+                ipv6: Some(container.address6),
+                mac: container.run(|| mac("eth0")),
+                host_ifindex: container.ifindex,
                 network: NETWORK,
             })
             .expect("endpoint");
+        let ifindex = container.ifindex;
         self.host.run(|| datapath.attach_container(ifindex, &device).expect("attach the container"));
-        self.containers.push(Container { namespace, address, address6, ifindex });
     }
 
     /// Publishes a port of every IPv4 address.
