@@ -3,7 +3,7 @@
 //! Everything is measured in one run, in turns, because a machine's mood changes: only the ratios of one run compare.
 
 mod latency;
-mod paths;
+mod net;
 mod report;
 
 use std::path::PathBuf;
@@ -17,13 +17,25 @@ use crate::setup::{self, Purpose};
 use crate::stage::Stage;
 use crate::workspace::{is_root, target_directory};
 
-/// Measure published ports and container starts beside their peers
+/// What there is to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Ways of packets
+    Net,
+    /// Starts of containers
+    Starts,
+}
+
+/// Measure ways of packets and container starts beside their peers
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Turns of every path; the median counts
+    /// Only this
+    #[arg(value_enum, value_name = "PART")]
+    part: Option<Part>,
+    /// Turns of every way; the median counts
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
-    /// Seconds of each measurement of a path
+    /// Seconds of each measurement of a way
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
     seconds: f64,
     /// Starts of a container in each way; the median counts
@@ -34,7 +46,7 @@ pub(crate) struct Arguments {
     binary: Option<PathBuf>,
 }
 
-/// What is measured on a path.
+/// What is measured on a way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// Requests and answers of 64 bytes over one connection.
@@ -69,16 +81,22 @@ impl Arguments {
         std::fs::create_dir_all(&output).with_context(|| format!("create {}", output.display()))?;
 
         let stage = Stage::build(&binary, "beeline-bench")?;
-        let paths = paths::measure(&stage, &output, self.rounds, self.seconds)?;
-        let starts = latency::measure(&stage, &output, self.starts)?;
+        let includes = |part| self.part.is_none_or(|only| only == part);
+        let mut report = json!({ "machine": report::machine() });
+        let mut tables = Vec::new();
+        if includes(Part::Net) {
+            let net = net::measure(&stage, &output, self.rounds, self.seconds)?;
+            report["net"] = net.json();
+            tables.push(net.tables());
+        }
+        if includes(Part::Starts) {
+            let starts = latency::measure(&stage, &output, self.starts)?;
+            report["starts"] = starts.json();
+            tables.push(starts.table());
+        }
         stage.clear()?;
 
-        println!("\n{}\n{}", paths.table(), starts.table());
-        let report = json!({
-            "machine": report::machine(),
-            "paths": paths.json(),
-            "starts": starts.json(),
-        });
+        println!("\n{}", tables.join("\n"));
         let file = output.join("bench.json");
         std::fs::write(&file, format!("{report:#}\n"))
             .with_context(|| format!("write {}", file.display()))?;

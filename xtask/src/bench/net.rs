@@ -1,0 +1,90 @@
+//! Ways of packets, each scenario beside the best and the usual way.
+//!
+//! | scenario            | ways |
+//! |---------------------|------|
+//! | to a published port | `ceiling`: a server on the host itself; `contained`: in a container on the host's own network; `routed`: in a container, by plain routing without netfilter; `beeline`; `iptables`: what Docker sets up |
+//! | by loopback         | `ceiling`: a server on the host itself; `beeline`: a port that it publishes, both by 127.0.0.1 |
+//! | between containers  | `bridge`: a Linux bridge without netfilter; `beeline`; `bridge, iptables`: one that has iptables' rules to pass |
+//! | to the outside      | `routed`: plain routing without netfilter; `beeline`: masquerade; `iptables`: masquerade |
+//!
+//! The containers are alike, Beeline's own all of them, so that each server pays the same for its control groups and its
+//! system call filter; only the way of the packets differs. Each way has a host of its own, so that none pays for
+//! another's rules or programs.
+
+mod figures;
+mod ways;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use beeline_testbed::command::{eventually, text};
+use serde_json::Value;
+
+use super::Kind;
+use crate::interrupt;
+use crate::progress::Step;
+use crate::stage::Stage;
+
+use figures::{Figure, Figures};
+use ways::{Hosts, Way};
+
+/// The figures of every scenario.
+pub(super) struct Report(Vec<Figures>);
+
+impl Report {
+    pub(super) fn tables(&self) -> String {
+        self.0.iter().map(Figures::table).collect::<Vec<String>>().join("\n")
+    }
+
+    pub(super) fn json(&self) -> Value {
+        self.0.iter().map(Figures::json).collect()
+    }
+}
+
+/// Measures every way of every scenario `rounds` times, each time for `seconds`, the ways taking turns.
+pub(super) fn measure(stage: &Stage, work: &Path, rounds: u32, seconds: f64) -> Result<Report> {
+    let load = std::env::current_exe().context("find this program, which also makes the load")?;
+    let hosts = Hosts::build(stage, work, &load)?;
+    let scenarios = [
+        ("to a published port", hosts.to_a_published_port()?),
+        ("by loopback", hosts.by_loopback()?),
+        ("between containers", hosts.between_containers()?),
+        ("to the outside", hosts.to_the_outside()?),
+    ];
+    let mut report = Vec::new();
+    for (title, ways) in scenarios {
+        report.push(scenario(title, &ways, &load, rounds, seconds)?);
+    }
+    Ok(Report(report))
+}
+
+fn scenario(title: &'static str, ways: &[Way], load: &Path, rounds: u32, seconds: f64) -> Result<Figures> {
+    let mut figures = Figures::new(title, ways.iter().map(|way| way.name).collect());
+    for way in ways {
+        let reach = || figure(way, Kind::Requests, 0.05, load).ok();
+        eventually(&format!("the server of {} answers", way.name), Duration::from_secs(10), reach)?;
+    }
+    for round in 0..rounds as usize {
+        let step = Step::start(format!("{title}, round {} of {rounds}", round + 1));
+        for kind in Kind::ALL {
+            // Another way begins each round, so that none always follows the same one.
+            for turn in 0..ways.len() {
+                interrupt::check()?;
+                let way = &ways[(round + turn) % ways.len()];
+                step.detail(&format!("{} {}", way.name, kind.argument()));
+                figures.add(way.name, kind, figure(way, kind, seconds, load)?);
+            }
+        }
+        step.done("");
+    }
+    Ok(figures)
+}
+
+/// One measurement, from where the way begins.
+fn figure(way: &Way, kind: Kind, seconds: f64, load: &Path) -> Result<Figure> {
+    let mut client = way.from.command(load);
+    client.args(["load", "measure", kind.argument(), &way.to.to_string(), &seconds.to_string()]);
+    let printed = text(&mut client).with_context(|| format!("measure {}", way.name))?;
+    Figure::parse(&printed).with_context(|| format!("read the figures {printed:?}"))
+}

@@ -1,0 +1,121 @@
+//! What was measured: by way and kind, in the order it was measured.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::{Kind, report};
+
+/// One measurement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Figure {
+    /// Requests, connections or bits per second.
+    rate: f64,
+    /// The 99th percentile of a request's time, in seconds; zero for a stream.
+    p99: f64,
+}
+
+impl Figure {
+    /// Reads what `load measure` prints.
+    pub(super) fn parse(printed: &str) -> Option<Self> {
+        let (rate, p99) = printed.trim().split_once(' ')?;
+        Some(Self { rate: rate.parse().ok()?, p99: p99.parse().ok()? })
+    }
+}
+
+/// All figures of a scenario. Its first way is what the others are compared with.
+pub(super) struct Figures {
+    title: &'static str,
+    names: Vec<&'static str>,
+    figures: BTreeMap<(&'static str, &'static str), Vec<Figure>>,
+}
+
+impl Figures {
+    pub(super) fn new(title: &'static str, names: Vec<&'static str>) -> Self {
+        Self { title, names, figures: BTreeMap::new() }
+    }
+
+    pub(super) fn add(&mut self, way: &'static str, kind: Kind, figure: Figure) {
+        self.figures.entry((way, kind.argument())).or_default().push(figure);
+    }
+
+    fn runs(&self, way: &'static str, kind: Kind) -> &[Figure] {
+        self.figures.get(&(way, kind.argument())).map_or(&[], Vec::as_slice)
+    }
+
+    fn rate(&self, way: &'static str, kind: Kind) -> f64 {
+        report::median(&rates(self.runs(way, kind)))
+    }
+
+    /// The share of the first way's rate, each run beside that of the same round: a machine's mood changes less within a
+    /// round than between two.
+    fn share(&self, way: &'static str, kind: Kind) -> f64 {
+        let first = self.names.first().map_or(&[][..], |first| self.runs(first, kind));
+        let runs = self.runs(way, kind).iter().zip(first);
+        report::median(&runs.map(|(run, first)| run.rate / first.rate).collect::<Vec<f64>>())
+    }
+
+    /// Rates, and their share of the first way's.
+    pub(super) fn table(&self) -> String {
+        let row = |&way: &&'static str| {
+            let cells = Kind::ALL.map(|kind| {
+                let rate = self.rate(way, kind);
+                let figure = match kind {
+                    Kind::Stream => format!("{:.1} Gbit/s", rate / 1e9),
+                    Kind::Requests | Kind::Connections => format!("{rate:.0} /s"),
+                };
+                format!("{figure} ({:.2}x)", self.share(way, kind))
+            });
+            std::iter::once(way.to_owned()).chain(cells).collect()
+        };
+        let rows: Vec<Vec<String>> = self.names.iter().map(row).collect();
+        report::table(&[self.title, "requests", "connections", "stream"], &rows)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let entry = |&way: &&'static str| {
+            let kinds = Kind::ALL.map(|kind| {
+                let runs = self.runs(way, kind);
+                let p99: Vec<f64> = runs.iter().map(|figure| figure.p99 * 1e6).collect();
+                let figures = json!({
+                    "median": self.rate(way, kind),
+                    "of_first": self.share(way, kind),
+                    "p99_microseconds": report::median(&p99),
+                    "runs": rates(runs),
+                });
+                (kind.argument(), figures)
+            });
+            let mut value = json!(BTreeMap::from(kinds));
+            value["way"] = json!(way);
+            value
+        };
+        json!({ "scenario": self.title, "ways": self.names.iter().map(entry).collect::<Vec<Value>>() })
+    }
+}
+
+fn rates(runs: &[Figure]) -> Vec<f64> {
+    runs.iter().map(|figure| figure.rate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_read_as_they_are_printed() {
+        assert_eq!(Figure::parse("1234.5 0.00025\n"), Some(Figure { rate: 1234.5, p99: 0.000_25 }));
+        assert_eq!(Figure::parse("refused"), None);
+    }
+
+    #[test]
+    fn the_median_counts_and_shares_are_of_the_same_round() {
+        let mut figures = Figures::new("scenario", vec!["ceiling", "beeline"]);
+        for (ceiling, beeline) in [(100.0, 90.0), (10.0, 9.5), (200.0, 100.0)] {
+            for (way, rate) in [("ceiling", ceiling), ("beeline", beeline)] {
+                figures.add(way, Kind::Requests, Figure { rate, p99: 0.0 });
+            }
+        }
+        assert!(figures.table().contains("90 /s (0.90x)"), "{}", figures.table());
+        assert_eq!(figures.json()["ways"][1]["requests"]["of_first"], 0.9);
+    }
+}
