@@ -83,11 +83,11 @@ fn system_routes() -> Router<App> {
         .route("/system/df", get(system::disk_usage))
         .route("/events", get(event::events))
         .route("/networks", get(network::list))
-        .route("/networks/create", post(network::unsupported))
-        .route("/networks/prune", post(network::unsupported))
-        .route("/networks/{name}", get(network::inspect).delete(network::unsupported))
-        .route("/networks/{name}/connect", post(network::unsupported))
-        .route("/networks/{name}/disconnect", post(network::unsupported))
+        .route("/networks/create", post(network::create))
+        .route("/networks/prune", post(network::prune))
+        .route("/networks/{name}", get(network::inspect).delete(network::remove))
+        .route("/networks/{name}/connect", post(network::connect))
+        .route("/networks/{name}/disconnect", post(network::disconnect))
         .route("/beeline/ports", get(port::list))
 }
 

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use beeline_api::{HostAddr, InvalidHost};
-use beeline_engine::{DatapathLog, InstanceId};
+use beeline_engine::{AddressPool, DatapathLog, InstanceId};
 use clap::{Parser, ValueEnum};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 
 const DEFAULT_FILE: &str = "/etc/beeline/daemon.json";
@@ -53,6 +53,15 @@ pub(crate) struct Flags {
     /// The default network's gateway and subnet, such as 172.30.0.1/24 [default: one that no route of the host covers]
     #[arg(long, value_name = "CIDR")]
     bip: Option<Ipv4Net>,
+    /// Give the default network IPv6 addresses
+    #[arg(long)]
+    ipv6: bool,
+    /// The default network's IPv6 subnet, such as fd00:1::/64 [default: a local one of this daemon's own]
+    #[arg(long, value_name = "CIDR")]
+    fixed_cidr_v6: Option<Ipv6Net>,
+    /// What the subnets of networks are cut from: base=CIDR,size=LENGTH; may be repeated [default: private ranges]
+    #[arg(long, value_name = "POOL", value_parser = parse_pool)]
+    default_address_pool: Vec<AddressPool>,
     /// The default network's MTU [default: that of the default route's device]
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u32>,
@@ -81,9 +90,20 @@ struct File {
     log_level: Option<LogLevel>,
     debug: Option<bool>,
     bip: Option<Ipv4Net>,
+    ipv6: Option<bool>,
+    fixed_cidr_v6: Option<Ipv6Net>,
+    default_address_pools: Option<Vec<PoolEntry>>,
     mtu: Option<u32>,
     ip: Option<IpAddr>,
     conntrack_entries: Option<u32>,
+}
+
+/// An entry of `default-address-pools`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoolEntry {
+    base: IpNet,
+    size: u8,
 }
 
 /// How much the daemon logs.
@@ -140,6 +160,9 @@ pub(crate) struct Settings {
     pub(crate) instance: Option<InstanceId>,
     pub(crate) log_level: LogLevel,
     pub(crate) bip: Option<Ipv4Net>,
+    pub(crate) ipv6: bool,
+    pub(crate) fixed_cidr_v6: Option<Ipv6Net>,
+    pub(crate) address_pools: Vec<AddressPool>,
     pub(crate) mtu: Option<u32>,
     pub(crate) publish_address: IpAddr,
     pub(crate) conntrack_entries: u32,
@@ -163,6 +186,10 @@ impl Settings {
         };
         let metrics = either("metrics-addr", flags.metrics_addr, file.metrics_addr)?;
         let instance = either("instance", flags.instance, file.instance)?;
+        let flag_pools = (!flags.default_address_pool.is_empty()).then_some(flags.default_address_pool);
+        let file_pools = file.default_address_pools.map(|pools| pools.iter().map(to_pool).collect());
+        let file_pools =
+            file_pools.transpose().map_err(|reason: String| anyhow!("default-address-pools: {reason}"))?;
         Ok(Self {
             root: either("root", flags.root, file.data_root)?.unwrap_or_else(|| DEFAULT_ROOT.into()),
             hosts,
@@ -170,6 +197,9 @@ impl Settings {
             instance: instance.map(|name| name.parse()).transpose()?,
             log_level: either("log-level", flag_level, file_level)?.unwrap_or_default(),
             bip: either("bip", flags.bip, file.bip)?,
+            ipv6: either("ipv6", flags.ipv6.then_some(true), file.ipv6)?.unwrap_or(false),
+            fixed_cidr_v6: either("fixed-cidr-v6", flags.fixed_cidr_v6, file.fixed_cidr_v6)?,
+            address_pools: either("default-address-pools", flag_pools, file_pools)?.unwrap_or_default(),
             mtu: either("mtu", flags.mtu, file.mtu)?,
             publish_address: either("ip", flags.ip, file.ip)?.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
             conntrack_entries: either("conntrack-entries", flags.conntrack_entries, file.conntrack_entries)?
@@ -177,6 +207,31 @@ impl Settings {
             run,
         })
     }
+}
+
+/// Reads `base=10.10.0.0/16,size=24`.
+fn parse_pool(text: &str) -> Result<AddressPool, String> {
+    let (mut base, mut size) = (None, None);
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some(("base", value)) => base = value.parse().ok(),
+            Some(("size", value)) => size = value.parse().ok(),
+            _ => return Err(format!("{part:?} is neither base=CIDR nor size=LENGTH")),
+        }
+    }
+    let (Some(base), Some(size)) = (base, size) else {
+        return Err("a pool has a base and a size, such as base=10.10.0.0/16,size=24".to_owned());
+    };
+    to_pool(&PoolEntry { base, size })
+}
+
+/// A pool from which at least one network can be cut that holds a container.
+fn to_pool(entry: &PoolEntry) -> Result<AddressPool, String> {
+    let (base, size) = (entry.base.trunc(), entry.size);
+    if size < base.prefix_len() || size > base.max_prefix_len() - 2 {
+        return Err(format!("networks of size {size} cannot be cut from {base}"));
+    }
+    Ok(AddressPool { base, size })
 }
 
 /// Reads daemon.json. The default file may be absent; one that was named may not.
@@ -256,7 +311,8 @@ mod tests {
     fn the_file_has_dockers_keys() {
         let file = parse(
             r#"{ "data-root": "/data", "hosts": ["unix:///a.sock", "tcp://127.0.0.1:2375"], "debug": true,
-                 "metrics-addr": "off", "bip": "172.30.0.1/24" }"#,
+                 "metrics-addr": "off", "bip": "172.30.0.1/24", "ipv6": true,
+                 "default-address-pools": [{ "base": "10.10.0.0/16", "size": 26 }] }"#,
         );
         let settings = Settings::merge(flags(&[]), file.unwrap()).unwrap();
         assert_eq!(settings.root, Path::new("/data"));
@@ -264,6 +320,25 @@ mod tests {
         assert_eq!(settings.metrics, None);
         assert_eq!(settings.log_level, LogLevel::Debug);
         assert_eq!(settings.bip, Some("172.30.0.1/24".parse().unwrap()));
+        assert!(settings.ipv6);
+        assert_eq!(settings.address_pools, [AddressPool { base: "10.10.0.0/16".parse().unwrap(), size: 26 }]);
+    }
+
+    #[test]
+    fn a_pool_has_a_base_and_a_size_that_fit() {
+        let pool = parse_pool("base=10.10.0.7/16,size=24").unwrap();
+        assert_eq!((pool.base.to_string().as_str(), pool.size), ("10.10.0.0/16", 24));
+        for (text, word) in [
+            ("base=10.0.0.0/16,size=8", "size 8"),
+            ("base=10.0.0.0/16,size=31", "size 31"),
+            ("base=10.0.0.0/16", "size="),
+            ("10.0.0.0/16", "base=CIDR"),
+        ] {
+            let error = parse_pool(text).unwrap_err();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+        let file = parse(r#"{"default-address-pools": [{"base": "fd00::/64", "size": 48}]}"#).unwrap();
+        assert!(error(Settings::merge(flags(&[]), file)).contains("fd00::/64"));
     }
 
     #[test]

@@ -101,6 +101,9 @@ fn engine_config(settings: &Settings) -> Result<EngineConfig> {
         datapath_log: settings.log_level.datapath(),
         conntrack_entries: settings.conntrack_entries,
         subnet: settings.bip,
+        ipv6: settings.ipv6,
+        subnet6: settings.fixed_cidr_v6,
+        address_pools: settings.address_pools.clone(),
         mtu: settings.mtu,
         publish_address: settings.publish_address,
         ..defaults

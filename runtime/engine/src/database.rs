@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 use crate::container::record::{Record, Runtime};
 use crate::error::Error;
 use crate::identity::ContainerId;
+use crate::network::NetworkRecord;
 
 /// The schema, one step a version; applied steps never change.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE containers (
         id TEXT PRIMARY KEY,
@@ -24,7 +26,15 @@ const MIGRATIONS: [&str; 1] = ["
         record TEXT NOT NULL,
         runtime TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+    ",
+    "
+    CREATE TABLE networks (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        record TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ",
+];
 
 /// The schema's version after the last step.
 const NEWEST: u32 = MIGRATIONS.len() as u32;
@@ -55,7 +65,12 @@ enum Change {
     Put { id: String, name: String, created: String, record: String, runtime: String },
     Runtime { id: String, runtime: String },
     Remove { id: String },
+    PutNetwork { id: String, name: String, record: String },
+    RemoveNetwork { id: String },
 }
+
+const PUT_NETWORK: &str = "INSERT INTO networks (id, name, record) VALUES (?1, ?2, ?3)
+    ON CONFLICT (id) DO UPDATE SET name = ?2, record = ?3";
 
 impl Opened {
     /// Opens or makes the database and brings its schema up to date.
@@ -102,6 +117,29 @@ impl Opened {
             containers.push((record, serde_json::from_str(&runtime).map_err(decode)?));
         }
         Ok(containers)
+    }
+
+    /// Every network with a device.
+    pub(crate) fn networks(&self) -> Result<Vec<NetworkRecord>, Error> {
+        let failed = |source| Error::Database { operation: "read the networks", source };
+        let mut statement =
+            self.connection.prepare("SELECT id, record FROM networks ORDER BY name").map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        let mut networks = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let text = |column| row.get::<_, String>(column).map_err(failed);
+            let (id, record) = (text(0)?, text(1)?);
+            let decode = |source| Error::Decode { what: format!("the record of network {id}"), source };
+            networks.push(serde_json::from_str(&record).map_err(decode)?);
+        }
+        Ok(networks)
+    }
+
+    /// Stores a network.
+    pub(crate) fn put_network(&self, record: &NetworkRecord) -> Result<(), Error> {
+        let text = encode_network(record)?;
+        let stored = self.connection.execute(PUT_NETWORK, [&record.id, &record.config.name, &text]);
+        stored.map(|_| ()).map_err(|source| Error::Database { operation: "store a network", source })
     }
 
     /// A setting of the instance.
@@ -152,12 +190,29 @@ impl Database {
         self.change(Change::Remove { id: id.to_string() }).await
     }
 
+    /// Stores a network.
+    pub(crate) async fn put_network(&self, record: &NetworkRecord) -> Result<(), Error> {
+        let text = encode_network(record)?;
+        let (id, name) = (record.id.clone(), record.config.name.clone());
+        self.change(Change::PutNetwork { id, name, record: text }).await
+    }
+
+    /// Forgets a network.
+    pub(crate) async fn remove_network(&self, id: &str) -> Result<(), Error> {
+        self.change(Change::RemoveNetwork { id: id.to_owned() }).await
+    }
+
     async fn change(&self, change: Change) -> Result<(), Error> {
         let gone = || Error::Unavailable("the state database is closed".into());
         let (done, answer) = oneshot::channel();
         self.jobs.send(Job { change, done }).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+}
+
+fn encode_network(record: &NetworkRecord) -> Result<String, Error> {
+    let encode = |source| Error::Decode { what: format!("the record of network {}", record.id), source };
+    serde_json::to_string(record).map_err(encode)
 }
 
 /// Writes until the last handle is gone. What has queued up meanwhile is committed together.
@@ -176,7 +231,7 @@ fn commit(connection: &mut Connection, jobs: Vec<Job>) {
         transaction.commit()?;
         Ok::<_, rusqlite::Error>(results)
     })();
-    let failed = |source| Error::Database { operation: "write a container", source };
+    let failed = |source| Error::Database { operation: "write a record", source };
     match written {
         Ok(results) => {
             for (job, result) in jobs.into_iter().zip(results) {
@@ -208,11 +263,14 @@ fn apply(connection: &Connection, change: &Change) -> Result<(), rusqlite::Error
             execute("UPDATE containers SET runtime = ?2 WHERE id = ?1", params![id, runtime])
         }
         Change::Remove { id } => execute("DELETE FROM containers WHERE id = ?1", params![id]),
+        Change::PutNetwork { id, name, record } => execute(PUT_NETWORK, params![id, name, record]),
+        Change::RemoveNetwork { id } => execute("DELETE FROM networks WHERE id = ?1", params![id]),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use jiff::Timestamp;
@@ -228,6 +286,7 @@ mod tests {
             image_id: "sha256:x".into(),
             os: "linux".into(),
             config: Arc::new(ContainerConfig { image: "x".into(), ..ContainerConfig::default() }),
+            networks: BTreeMap::new(),
         }
     }
 

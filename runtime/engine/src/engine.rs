@@ -1,6 +1,7 @@
 //! The engine: the one entry to the domain.
 
 mod images;
+mod networks;
 mod open;
 mod queries;
 mod reconcile;

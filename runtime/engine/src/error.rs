@@ -55,6 +55,12 @@ pub enum Error {
         /// What the user gave.
         reference: String,
     },
+    /// There is no driver of this name.
+    #[error("plugin \"{name}\" not found: Beeline's networks have the driver bridge")]
+    NoSuchPlugin {
+        /// What the user gave.
+        name: String,
+    },
     /// The request is wrong in itself.
     #[error("{0}")]
     Invalid(String),
@@ -135,7 +141,9 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchContainer { .. } | Self::NoSuchNetwork { .. } => Kind::NotFound,
+            Self::NoSuchContainer { .. } | Self::NoSuchNetwork { .. } | Self::NoSuchPlugin { .. } => {
+                Kind::NotFound
+            }
             Self::AmbiguousId { .. } | Self::Invalid(_) => Kind::InvalidParameter,
             Self::NameTaken { .. } | Self::Conflict(_) => Kind::Conflict,
             Self::NotModified(_) => Kind::NotModified,

@@ -17,6 +17,7 @@ mod info;
 mod logs;
 mod network;
 mod protocol;
+mod publish;
 mod settings;
 mod shared;
 mod wait;
@@ -36,7 +37,10 @@ pub use identity::{ContainerId, ContainerName, InstanceId};
 pub use image::{ImageLoad, ImageView, ImportImage, RemovedImage};
 pub use info::EngineInfo;
 pub use logs::{LogEntry, LogQuery, LogStream};
-pub use network::{NetworkMember, NetworkView, PortStatus};
+pub use network::{
+    EndpointConfig, IpamConfig, NameRecord, NetworkConfig, NetworkMember, NetworkView, PoolConfig, PoolView,
+    PortStatus,
+};
 pub use protocol::Protocol;
-pub use settings::{DatapathLog, EngineConfig};
+pub use settings::{AddressPool, DatapathLog, EngineConfig};
 pub use wait::{WaitCondition, WaitHandle, WaitOutcome};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::identity::InstanceId;
 
@@ -24,6 +24,15 @@ pub enum DatapathLog {
     Trace,
 }
 
+/// A range of addresses that networks are cut from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressPool {
+    /// The range.
+    pub base: IpNet,
+    /// The length of the prefix of each network.
+    pub size: u8,
+}
+
 /// The configuration of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -41,8 +50,16 @@ pub struct EngineConfig {
     pub datapath_log: DatapathLog,
     /// How many connections can be tracked at once.
     pub conntrack_entries: u32,
-    /// The default network's subnet; chosen to avoid the host's routes if not given.
+    /// The default network's subnet, and if it has a host's part the gateway's address; chosen to avoid the host's routes if
+    /// not given.
     pub subnet: Option<Ipv4Net>,
+    /// Whether the default network has IPv6 addresses.
+    pub ipv6: bool,
+    /// The default network's IPv6 subnet; a local one of this engine's own if not given.
+    pub subnet6: Option<Ipv6Net>,
+    /// What the subnets of networks are cut from; Docker's private ranges, and local IPv6 addresses of this engine's own, for a
+    /// family without any.
+    pub address_pools: Vec<AddressPool>,
     /// The default network's MTU in bytes; that of the default route if not given.
     pub mtu: Option<u32>,
     /// The host address a port is published on when the user names none.
@@ -62,6 +79,9 @@ impl EngineConfig {
             datapath_log: DatapathLog::default(),
             conntrack_entries: 262_144,
             subnet: None,
+            ipv6: false,
+            subnet6: None,
+            address_pools: Vec::new(),
             mtu: None,
             publish_address: std::net::Ipv4Addr::UNSPECIFIED.into(),
         }

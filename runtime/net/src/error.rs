@@ -1,11 +1,8 @@
 //! What can go wrong in a network operation, and what to do about it.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{io, net::IpAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use crate::datapath::{self, Protocol, Publish};
 
@@ -96,9 +93,9 @@ pub enum Error {
     #[error("address {address} is not usable in {subnet}: {reason}")]
     InvalidAddress {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The network's subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
         /// Why not.
         reason: &'static str,
     },
@@ -106,26 +103,43 @@ pub enum Error {
     #[error("address {address} is already in use in {subnet}: choose another or let one be chosen")]
     AddressInUse {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The network's subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
+    },
+    /// A network has no address at all.
+    #[error("network {network} has no addresses: it needs a subnet of one family at least")]
+    NoAddresses {
+        /// The network's name.
+        network: String,
+    },
+    /// An endpoint's addresses are not of the network's families.
+    #[error("endpoint {id} needs exactly one address of each family that network {network} has")]
+    Families {
+        /// The container's id.
+        id: String,
+        /// The network's name.
+        network: String,
     },
     /// The subnet is exhausted.
     #[error("no address of {subnet} is free: remove containers or create a larger network")]
     NoFreeAddress {
         /// The network's subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
     },
     /// A subnet too small for a network.
     #[error(
-        "subnet {subnet} cannot hold a network: it needs a gateway and at least one more address, /30 or larger"
+        "subnet {subnet} cannot hold a network: it needs a gateway and at least one more address, /30 (/126) or larger"
     )]
     SubnetTooSmall {
         /// The subnet.
-        subnet: Ipv4Net,
+        subnet: IpNet,
     },
     /// Every pool collides with the host's routes.
-    #[error("every subnet of the default pools overlaps a route of this host: configure a subnet")]
+    #[error(
+        "every subnet of the pools overlaps a route of this host or another network: name a subnet, or configure \
+         default-address-pools"
+    )]
     NoFreeSubnet,
     /// A device's name that the kernel or the instance cannot have.
     #[error("invalid device name {name:?}: {reason}")]
@@ -215,6 +229,8 @@ impl Error {
             Self::AddressUnavailable { .. }
             | Self::InvalidPublish { .. }
             | Self::InvalidAddress { .. }
+            | Self::NoAddresses { .. }
+            | Self::Families { .. }
             | Self::InvalidDevice { .. }
             | Self::InvalidInstance { .. }
             | Self::SubnetTooSmall { .. } => ErrorKind::InvalidParameter,

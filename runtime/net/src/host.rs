@@ -5,13 +5,12 @@ use std::{
     net::IpAddr,
 };
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use crate::{
     Error,
     datapath::UplinkSpec,
     netlink::{HostAddress, HostLink, HostRoute, Netlink},
-    spec::is_ours,
 };
 
 /// Devices, addresses and routes of the daemon's network namespace at one moment.
@@ -40,7 +39,7 @@ impl HostNetwork {
     }
 
     /// Where routes lead.
-    pub(crate) fn route_destinations(&self) -> Vec<Ipv4Net> {
+    pub(crate) fn route_destinations(&self) -> Vec<IpNet> {
         self.routes.iter().map(|route| route.destination).collect()
     }
 
@@ -53,7 +52,7 @@ impl HostNetwork {
 
     fn default_route(&self) -> Option<&HostRoute> {
         let defaults = self.routes.iter().filter(|route| route.destination.prefix_len() == 0);
-        defaults.min_by_key(|route| route.priority)
+        defaults.min_by_key(|route| (route.destination.addr().is_ipv6(), route.priority))
     }
 
     /// Every address of the host but the loopback's.
@@ -76,9 +75,7 @@ impl HostNetwork {
         };
         self.links
             .iter()
-            .filter(|link| {
-                link.up && !link.loopback && !link.port && !is_ours(&link.name) && uses(link.index)
-            })
+            .filter(|link| link.up && !link.loopback && !link.port && !link.is_ours() && uses(link.index))
             .map(|link| {
                 let addresses = self.uplink_addresses(link.index);
                 let spec = UplinkSpec { ifindex: link.index, addresses, mtu: link.mtu, layer3: link.layer3 };
@@ -91,34 +88,48 @@ impl HostNetwork {
     /// name, its own, and if it has none of a family (an unnumbered link) the host's first.
     fn uplink_addresses(&self, index: u32) -> Vec<IpAddr> {
         let mut routes: Vec<_> = self.routes.iter().filter(|route| route.index == Some(index)).collect();
-        routes.sort_by_key(|route| (route.destination.prefix_len() != 0, route.priority));
+        routes.sort_by_key(|route| route.priority);
         // The route of a subnet names the device's own address: only a default route states a preference.
-        let preferred = routes
-            .iter()
-            .find(|route| route.destination.prefix_len() == 0)
-            .and_then(|route| route.source)
-            .map(IpAddr::from)
-            .filter(|source| self.addresses.iter().any(|address| address.address == *source));
-        let own = |secondary: bool| {
-            self.addresses
+        let preferred = |v4: bool| {
+            routes
                 .iter()
-                .filter(move |address| address.index == index && address.secondary == secondary)
-                .filter(|address| address.global || address.address.is_ipv4())
-                .map(|address| address.address)
+                .find(|route| route.destination.prefix_len() == 0 && route.destination.addr().is_ipv4() == v4)
+                .and_then(|route| route.source)
+                .filter(|source| self.addresses.iter().any(|address| address.address == *source))
         };
-        let mut addresses: Vec<IpAddr> = preferred.into_iter().chain(own(false)).chain(own(true)).collect();
-        if !addresses.iter().any(IpAddr::is_ipv4) {
-            let borrowed = self.addresses.iter().find(|address| {
-                let is_gateway =
-                    self.links.iter().any(|link| link.index == address.index && is_ours(&link.name));
-                address.global && address.address.is_ipv4() && !address.address.is_loopback() && !is_gateway
-            });
-            addresses.extend(borrowed.map(|address| address.address));
+        let mut own: Vec<&HostAddress> = self
+            .addresses
+            .iter()
+            .filter(|address| address.index == index && (address.global || address.address.is_ipv4()))
+            .collect();
+        // What the whole Internet can answer to is worth more than what only neighbours know.
+        own.sort_by_key(|address| (address.secondary, is_unique_local(address.address)));
+        let own = own.into_iter().map(|address| address.address);
+        let mut addresses: Vec<IpAddr> =
+            [preferred(true), preferred(false)].into_iter().flatten().chain(own).collect();
+        for v4 in [true, false] {
+            if !addresses.iter().any(|address| address.is_ipv4() == v4) {
+                addresses.extend(self.borrowed(v4));
+            }
         }
         let mut seen = BTreeSet::new();
         addresses.retain(|address| seen.insert(*address));
         addresses
     }
+
+    /// The host's first address of a family that is good everywhere.
+    fn borrowed(&self, v4: bool) -> Option<IpAddr> {
+        let is_gateway = |index: u32| self.links.iter().any(|link| link.index == index && link.is_ours());
+        let candidates = self.addresses.iter().filter(|address| {
+            let ip = address.address;
+            address.global && ip.is_ipv4() == v4 && !ip.is_loopback() && !is_gateway(address.index)
+        });
+        candidates.map(|address| address.address).next()
+    }
+}
+
+fn is_unique_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unique_local())
 }
 
 #[cfg(test)]
@@ -129,6 +140,7 @@ mod tests {
         HostLink {
             index,
             name: name.into(),
+            description: None,
             mac: None,
             mtu: 1400,
             up: true,

@@ -15,6 +15,7 @@ mod netns;
 mod reserve;
 mod spec;
 mod subnet;
+mod sysctl;
 
 pub use datapath::{
     DropReason, EndpointCounters, LogLevel, Protocol, Publish, PublishCounters, PublishStatus,
@@ -23,5 +24,8 @@ pub use error::{Error, ErrorKind};
 pub use ipam::Ipam;
 pub use net::{FlowTable, Keep, Net};
 pub use netns::Netns;
-pub use spec::{Endpoint, EndpointSpec, NetConfig, NetworkSpec, cgroup2_mount, default_device};
-pub use subnet::{Pool, choose_subnet, default_gateway, default_pools, mac_of};
+pub use spec::{
+    Address, DefaultRoutes, Endpoint, EndpointSpec, Families, NetConfig, NetworkSpec, Range, Range4, Range6,
+    cgroup2_mount, check_device, default_device, network_device,
+};
+pub use subnet::{Pool, choose_subnet, default_gateway, default_pools, local_pool, mac_of, overlap};

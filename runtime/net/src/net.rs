@@ -9,6 +9,7 @@ mod monitor;
 mod network;
 mod publish;
 mod reconcile;
+mod tell;
 mod uplinks;
 
 use std::{
@@ -18,7 +19,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio_util::task::TaskTracker;
 
@@ -26,10 +27,9 @@ pub use reconcile::Keep;
 
 use self::{network::Network, publish::Table, uplinks::Uplinks};
 use crate::{
-    DropReason, Endpoint, EndpointCounters, EndpointSpec, Error, NetConfig, Netns, NetworkSpec, Publish,
-    PublishStatus,
+    DefaultRoutes, DropReason, Endpoint, EndpointCounters, EndpointSpec, Error, NetConfig, Netns,
+    NetworkSpec, Pool, Publish, PublishStatus,
     datapath::{Datapath, DatapathConfig},
-    default_pools,
     host::HostNetwork,
 };
 
@@ -100,14 +100,15 @@ impl Net {
         blocking("create a network namespace", Netns::create).await
     }
 
-    /// A subnet for a new network that meets no route of this host.
+    /// A subnet of the pools for a new network that meets no route of this host, and none of those that are `taken`.
     ///
     /// # Errors
     /// [`Error::NoFreeSubnet`] or [`Error::Netlink`].
-    pub async fn choose_subnet(&self) -> Result<Ipv4Net, Error> {
-        blocking("choose a subnet", || {
-            let host = HostNetwork::read()?;
-            crate::choose_subnet(&host.route_destinations(), &default_pools())
+    pub async fn choose_subnet(&self, pools: Vec<Pool>, taken: Vec<IpNet>) -> Result<IpNet, Error> {
+        blocking("choose a subnet", move || {
+            let mut all = HostNetwork::read()?.route_destinations();
+            all.extend(taken);
+            crate::choose_subnet(&all, &pools)
         })
         .await
     }
@@ -149,6 +150,33 @@ impl Net {
     /// Everything that failed; the other steps were done.
     pub async fn detach(&self, endpoint: &Endpoint) -> Result<(), Error> {
         detach::detach(&self.inner, endpoint.clone()).await
+    }
+
+    /// Disconnects an endpoint of a container that goes on, and withdraws its ports. Its device is gone when this returns.
+    ///
+    /// # Errors
+    /// Everything that failed; the other steps were done.
+    pub async fn remove(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        detach::remove(&self.inner, endpoint.clone()).await
+    }
+
+    /// Sets, moves or removes a container's default routes.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Namespace`], [`Error::DeviceGone`].
+    pub async fn set_default_routes(
+        &self,
+        netns: BorrowedFd<'_>,
+        routes: DefaultRoutes<'_>,
+    ) -> Result<(), Error> {
+        let netns = netns
+            .try_clone_to_owned()
+            .map_err(|source| Error::Namespace { operation: "keep the network namespace open", source })?;
+        let by = |endpoint: &Endpoint, gateway: Option<IpAddr>| Some((endpoint.ifname.clone(), gateway?));
+        let ipv4 = routes.ipv4.and_then(|end| by(end, end.ipv4.map(|address| address.gateway.into())));
+        let ipv6 = routes.ipv6.and_then(|end| by(end, end.ipv6.map(|address| address.gateway.into())));
+        let set = move || attach::set_default_routes(&netns, ipv4.as_ref(), ipv6.as_ref());
+        blocking("set default routes", set).await
     }
 
     /// Publishes ports, all or none; returns them with the ports that were chosen where the host's port was 0. What is

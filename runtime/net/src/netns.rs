@@ -2,14 +2,13 @@
 
 use std::{
     fs::File,
-    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     thread,
 };
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::{Error, netlink::Netlink};
+use crate::{Error, netlink::Netlink, sysctl};
 
 /// A network namespace.
 #[derive(Debug)]
@@ -46,10 +45,22 @@ impl Netns {
                 // Devices that come later get no IPv6 address of their own accord.
                 ("ipv6/conf/default/disable_ipv6", "1"),
             ] {
-                set(key, value);
+                sysctl::set(key, value);
             }
             Self::current()
         })
+    }
+
+    /// The namespace of a process.
+    ///
+    /// # Errors
+    /// [`Error::Namespace`].
+    pub fn of_process(pid: u32) -> Result<Self, Error> {
+        let file = File::open(format!("/proc/{pid}/ns/net")).map_err(|source| Error::Namespace {
+            operation: "open the container's network namespace",
+            source,
+        })?;
+        Ok(Self(file.into()))
     }
 
     /// Another handle of the same namespace.
@@ -87,16 +98,6 @@ pub(crate) fn enter(netns: BorrowedFd<'_>) -> Result<(), Error> {
         operation: "enter the container's network namespace",
         source: errno.into(),
     })
-}
-
-/// Writes a setting of the calling thread's namespace; one the kernel does not have, or does not let us write, keeps its default.
-fn set(key: &str, value: &str) {
-    let path = format!("/proc/sys/net/{key}");
-    if let Err(error) = std::fs::write(&path, value)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::debug!(%path, %error, "setting of a network namespace not written");
-    }
 }
 
 /// Runs a function on a thread of its own, which may move between namespaces, and waits for it.

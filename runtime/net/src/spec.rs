@@ -1,11 +1,11 @@
 //! What callers ask of the network, and what they get.
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
 };
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, datapath::LogLevel};
@@ -54,19 +54,34 @@ fn cgroup2_in(mountinfo: &str) -> Option<PathBuf> {
     })
 }
 
-/// A network: a gateway device and a subnet.
+/// The addresses of a network in one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range<N, A> {
+    /// All of them.
+    pub subnet: N,
+    /// The gateway's, one of the subnet.
+    pub gateway: A,
+}
+
+/// The IPv4 addresses of a network.
+pub type Range4 = Range<Ipv4Net, Ipv4Addr>;
+
+/// The IPv6 addresses of a network.
+pub type Range6 = Range<Ipv6Net, Ipv6Addr>;
+
+/// A network: a gateway device, and a subnet of one family at least.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkSpec {
     /// Its id within the instance.
     pub id: u32,
     /// Its name, for messages.
     pub name: String,
-    /// The gateway device, see [`default_device`].
+    /// The gateway device, see [`default_device`] and [`network_device`].
     pub device: String,
-    /// The addresses.
-    pub subnet: Ipv4Net,
-    /// The gateway's address, one of the subnet.
-    pub gateway: Ipv4Addr,
+    /// The IPv4 addresses.
+    pub ipv4: Option<Range4>,
+    /// The IPv6 addresses.
+    pub ipv6: Option<Range6>,
     /// Bytes of the largest IP packet; without it, that of the default route's device.
     pub mtu: Option<u32>,
     /// Whether members may talk to each other.
@@ -77,7 +92,16 @@ pub struct NetworkSpec {
     pub masquerade: bool,
 }
 
-/// An endpoint to make.
+impl NetworkSpec {
+    /// Its subnets with their gateways, IPv4 first.
+    pub fn ranges(&self) -> impl Iterator<Item = (IpNet, IpAddr)> {
+        let ipv4 = self.ipv4.map(|range| (range.subnet.into(), range.gateway.into()));
+        let ipv6 = self.ipv6.map(|range| (range.subnet.into(), range.gateway.into()));
+        ipv4.into_iter().chain(ipv6)
+    }
+}
+
+/// An endpoint to make. It has an address of each family that its network has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSpec {
     /// The container's id: part of the device's name, so that a reader finds it.
@@ -86,10 +110,34 @@ pub struct EndpointSpec {
     pub network: u32,
     /// The device's name inside, usually `eth0`.
     pub ifname: String,
-    /// The address, from [`crate::Ipam`].
-    pub ip: Ipv4Addr,
+    /// The IPv4 address, from [`crate::Ipam`].
+    pub ipv4: Option<Ipv4Addr>,
+    /// The IPv6 address, from [`crate::Ipam`].
+    pub ipv6: Option<Ipv6Addr>,
     /// The hardware address, see [`crate::mac_of`].
     pub mac: [u8; 6],
+    /// The families whose default route leads by this endpoint.
+    pub routes: Families,
+}
+
+/// A choice of address families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Families {
+    /// IPv4.
+    pub ipv4: bool,
+    /// IPv6.
+    pub ipv6: bool,
+}
+
+/// An address of an endpoint, with what its network adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address<A> {
+    /// The address.
+    pub ip: A,
+    /// The length of the subnet's prefix.
+    pub prefix_len: u8,
+    /// The gateway's address.
+    pub gateway: A,
 }
 
 /// A container's end in a network, as it was made: keep it, for detaching and for the next daemon.
@@ -105,16 +153,41 @@ pub struct Endpoint {
     pub host_ifname: String,
     /// The container's end.
     pub ifname: String,
-    /// The address.
-    pub ip: Ipv4Addr,
-    /// The length of the subnet's prefix.
-    pub prefix_len: u8,
-    /// The gateway's address.
-    pub gateway: Ipv4Addr,
+    /// The IPv4 address.
+    pub ipv4: Option<Address<Ipv4Addr>>,
+    /// The IPv6 address.
+    pub ipv6: Option<Address<Ipv6Addr>>,
     /// The hardware address.
     pub mac: [u8; 6],
     /// Bytes of the largest IP packet.
     pub mtu: u32,
+}
+
+impl Endpoint {
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let ipv4 = self.ipv4.map(|address| address.ip.into());
+        ipv4.into_iter().chain(self.ipv6.map(|address| address.ip.into()))
+    }
+
+    /// Its addresses with their subnets' prefixes, and the gateways, IPv4 first.
+    pub(crate) fn networks(&self) -> impl Iterator<Item = (IpNet, IpAddr)> {
+        let ipv4 =
+            self.ipv4.map(|address| (IpAddr::from(address.ip), address.prefix_len, address.gateway.into()));
+        let ipv6 =
+            self.ipv6.map(|address| (IpAddr::from(address.ip), address.prefix_len, address.gateway.into()));
+        let both = ipv4.into_iter().chain(ipv6);
+        both.filter_map(|(ip, prefix_len, gateway)| Some((IpNet::new(ip, prefix_len).ok()?, gateway)))
+    }
+}
+
+/// By which endpoints of a container its default routes lead; by none, it has no such route.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultRoutes<'a> {
+    /// That of IPv4.
+    pub ipv4: Option<&'a Endpoint>,
+    /// That of IPv6.
+    pub ipv6: Option<&'a Endpoint>,
 }
 
 /// The longest name of a device.
@@ -124,6 +197,19 @@ const IFNAME_MAX: usize = 15;
 pub fn default_device(instance: &str) -> String {
     format!("bl-{instance}")
 }
+
+/// The gateway device of another network of the instance, unless its user names one.
+pub fn network_device(instance: &str, network: u32) -> String {
+    format!("bl-{instance}-{network}")
+}
+
+/// What the description of an instance's devices says, where their names may be anything.
+pub(crate) fn mark_of(instance: &str) -> String {
+    format!("{MARK}{instance}")
+}
+
+/// What the description of every instance's devices begins with.
+const MARK: &str = "beeline ";
 
 /// What the names of the instance's veth devices begin with.
 pub(crate) fn veth_prefix(instance: &str) -> String {
@@ -137,29 +223,37 @@ pub(crate) fn veth_name(instance: &str, tail: &str) -> String {
     name
 }
 
-/// Whether a device belongs to Beeline, this instance or another.
-pub(crate) fn is_ours(name: &str) -> bool {
-    name.starts_with("bl-") || (name.starts_with("bv") && name.contains('-'))
+/// Whether a device belongs to Beeline, this instance or another, by its name or its description.
+pub(crate) fn is_ours(name: &str, description: Option<&str>) -> bool {
+    name.starts_with("bl-")
+        || (name.starts_with("bv") && name.contains('-'))
+        || description.is_some_and(|text| text.starts_with(MARK))
 }
 
-/// Whether a device belongs to the instance: its gateways are `bl-INSTANCE` and `bl-INSTANCE-…`.
-pub(crate) fn is_of_instance(name: &str, instance: &str) -> bool {
+/// Whether a device belongs to the instance: its gateways are `bl-INSTANCE`, `bl-INSTANCE-…` and those described so.
+pub(crate) fn is_of_instance(name: &str, description: Option<&str>, instance: &str) -> bool {
     let gateway = default_device(instance);
     let more = name.strip_prefix(&gateway).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    more || name.starts_with(&veth_prefix(instance))
+    more || name.starts_with(&veth_prefix(instance)) || description == Some(mark_of(instance).as_str())
 }
 
-/// Checks the name of a gateway device.
-pub(crate) fn check_device(name: &str, instance: &str) -> Result<(), Error> {
+/// Checks the name of a gateway device: the instance's own, or one that no instance's device has.
+///
+/// # Errors
+/// [`Error::InvalidDevice`].
+pub fn check_device(name: &str, instance: &str) -> Result<(), Error> {
     let invalid = |reason| Err(Error::InvalidDevice { name: name.to_owned(), reason });
-    if name.is_empty() || name.len() > IFNAME_MAX {
+    if name.is_empty() || name.len() > IFNAME_MAX || matches!(name, "." | "..") {
         return invalid("a device's name has 1 to 15 characters");
     }
     if name.chars().any(|character| character == '/' || character == ':' || character.is_whitespace()) {
         return invalid("a device's name has no slash, colon or space");
     }
-    if !is_of_instance(name, instance) {
-        return invalid("a network's device is named bl-INSTANCE or bl-INSTANCE-…");
+    if name == "lo" || (is_ours(name, None) && !is_of_instance(name, None, instance)) {
+        return invalid("the name is kept for the loopback or for another instance");
+    }
+    if name.starts_with(&veth_prefix(instance)) {
+        return invalid("such names are kept for containers' devices");
     }
     Ok(())
 }
@@ -193,15 +287,22 @@ mod tests {
             ("bv01-12345", "0", false),
             ("eth0", "0", false),
         ] {
-            assert_eq!(is_of_instance(name, instance), own, "{name} of {instance}");
+            assert_eq!(is_of_instance(name, None, instance), own, "{name} of {instance}");
         }
-        assert!(is_ours("bl-x") && is_ours("bvx-1") && !is_ours("bvlan0") && !is_ours("eth0"));
+        for (name, ours) in [("bl-x", true), ("bvx-1", true), ("bvlan0", false), ("eth0", false)] {
+            assert_eq!(is_ours(name, None), ours, "{name}");
+        }
+        let mark = mark_of("0");
+        assert!(is_ours("br-web", Some(&mark)) && !is_ours("br-web", Some("my bridge")));
+        assert!(is_of_instance("br-web", Some(&mark), "0") && !is_of_instance("br-web", Some(&mark), "01"));
     }
 
     #[test]
     fn a_gateway_device_is_named_for_its_instance() {
-        assert!(check_device("bl-0", "0").is_ok());
-        for name in ["", "bl-1", "bl-0-123456789abc", "bl-0-a b", "bl-0-a/b", "eth0"] {
+        for name in ["bl-0", "bl-0-7", "br-web"] {
+            assert!(check_device(name, "0").is_ok(), "{name}");
+        }
+        for name in ["", "bl-1", "bl-0-123456789abc", "bl-0-a b", "bl-0-a/b", "lo", "..", "bv0-1"] {
             assert!(check_device(name, "0").is_err(), "{name}");
         }
     }

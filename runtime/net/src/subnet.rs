@@ -1,8 +1,8 @@
 //! Which subnet a network gets when none is named, and the hardware address of an IP address.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::Error;
 
@@ -10,51 +10,74 @@ use crate::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// The range.
-    pub base: Ipv4Net,
+    pub base: IpNet,
     /// The length of the prefix of each network.
     pub prefix_len: u8,
 }
 
-/// Private ranges that are rarely used by hosts and do not meet Docker's own first choices (172.17.0.0/16 to 172.20.0.0/16).
+/// Docker's private ranges, cut into small networks: first those that hosts rarely use and that Docker itself takes last.
 pub fn default_pools() -> Vec<Pool> {
     [
-        (Ipv4Addr::new(172, 31, 0, 0), 16, 24),
-        (Ipv4Addr::new(172, 28, 0, 0), 14, 24),
-        (Ipv4Addr::new(192, 168, 224, 0), 19, 24),
-        (Ipv4Addr::new(10, 213, 0, 0), 16, 24),
+        (Ipv4Addr::new(172, 31, 0, 0), 16),
+        (Ipv4Addr::new(172, 28, 0, 0), 14),
+        (Ipv4Addr::new(192, 168, 224, 0), 19),
+        (Ipv4Addr::new(10, 213, 0, 0), 16),
+        (Ipv4Addr::new(172, 24, 0, 0), 14),
+        (Ipv4Addr::new(172, 20, 0, 0), 14),
+        (Ipv4Addr::new(172, 18, 0, 0), 15),
+        (Ipv4Addr::new(172, 17, 0, 0), 16),
+        (Ipv4Addr::new(192, 168, 0, 0), 16),
     ]
     .into_iter()
-    .filter_map(|(base, length, prefix_len)| {
-        Some(Pool { base: Ipv4Net::new(base, length).ok()?, prefix_len })
-    })
+    .filter_map(|(base, length)| Some(Pool { base: IpNet::new(base.into(), length).ok()?, prefix_len: 24 }))
     .collect()
 }
 
-/// The first subnet of the pools that overlaps none of the routes (the default route is no obstacle).
+/// The unique local addresses (RFC 4193) of an instance: `seed` is the global id, random and always the same for it.
+pub fn local_pool(seed: [u8; 5]) -> Pool {
+    let mut octets = [0; 16];
+    octets[0] = 0xfd;
+    octets[1..6].copy_from_slice(&seed);
+    Pool { base: Ipv6Net::new_assert(octets.into(), 48).into(), prefix_len: 64 }
+}
+
+/// The first subnet of the pools that overlaps none of those that are taken (a default route is no obstacle).
 ///
 /// # Errors
 /// [`Error::NoFreeSubnet`].
-pub fn choose_subnet(routes: &[Ipv4Net], pools: &[Pool]) -> Result<Ipv4Net, Error> {
+pub fn choose_subnet(taken: &[IpNet], pools: &[Pool]) -> Result<IpNet, Error> {
     pools
         .iter()
         .filter_map(|pool| pool.base.subnets(pool.prefix_len).ok())
         .flatten()
-        .find(|subnet| !routes.iter().any(|route| route.prefix_len() > 0 && overlap(route, subnet)))
+        .find(|subnet| !taken.iter().any(|other| other.prefix_len() > 0 && overlap(other, subnet)))
         .ok_or(Error::NoFreeSubnet)
 }
 
-fn overlap(one: &Ipv4Net, other: &Ipv4Net) -> bool {
+/// Whether two subnets have an address in common.
+pub fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 
 /// The gateway of a subnet when none is named: its first host.
-pub fn default_gateway(subnet: Ipv4Net) -> Ipv4Addr {
-    subnet.hosts().next().unwrap_or(subnet.network())
+pub fn default_gateway(subnet: IpNet) -> IpAddr {
+    match subnet {
+        IpNet::V4(subnet) => subnet.hosts().next().unwrap_or(subnet.network()).into(),
+        // The first address means any router (RFC 4291).
+        IpNet::V6(subnet) => subnet.hosts().nth(1).unwrap_or(subnet.network()).into(),
+    }
 }
 
 /// The hardware address of an endpoint: locally administered and made of its IP address, as Docker has it.
-pub fn mac_of(ip: Ipv4Addr) -> [u8; 6] {
-    let [a, b, c, d] = ip.octets();
+pub fn mac_of(ip: IpAddr) -> [u8; 6] {
+    let [a, b, c, d] = match ip {
+        IpAddr::V4(ip) => ip.octets(),
+        IpAddr::V6(ip) => {
+            let number = u128::from(ip);
+            // All of the host's part counts: addresses that a user chose may differ anywhere in it.
+            ((number as u32) ^ ((number >> 32) as u32)).to_be_bytes()
+        }
+    };
     [0x02, 0x42, a, b, c, d]
 }
 
@@ -64,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    fn net(text: &str) -> Ipv4Net {
+    fn net(text: &str) -> IpNet {
         text.parse().expect("a subnet")
     }
 
@@ -72,7 +95,8 @@ mod tests {
     fn the_first_subnet_is_taken_when_the_host_has_only_a_default_route() {
         let subnet = choose_subnet(&[net("0.0.0.0/0")], &default_pools()).expect("a subnet");
         assert_eq!(subnet, net("172.31.0.0/24"));
-        assert_eq!(default_gateway(subnet), Ipv4Addr::new(172, 31, 0, 1));
+        assert_eq!(default_gateway(subnet), IpAddr::from([172, 31, 0, 1]));
+        assert_eq!(default_gateway(net("fd00::/64")).to_string(), "fd00::1");
     }
 
     #[test]
@@ -88,16 +112,27 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_has_local_subnets_of_its_own() {
+        let pools = [local_pool([0x12, 0x34, 0x56, 0x78, 0x9a])];
+        let first = choose_subnet(&[], &pools).expect("a subnet");
+        assert_eq!(first, net("fd12:3456:789a::/64"));
+        assert_eq!(choose_subnet(&[first], &pools).expect("a subnet"), net("fd12:3456:789a:1::/64"));
+    }
+
+    #[test]
     fn the_hardware_address_is_dockers() {
-        assert_eq!(mac_of(Ipv4Addr::new(172, 17, 0, 2)), [0x02, 0x42, 172, 17, 0, 2]);
+        assert_eq!(mac_of([172, 17, 0, 2].into()), [0x02, 0x42, 172, 17, 0, 2]);
+        let six = |text: &str| mac_of(text.parse().expect("an address"));
+        assert_eq!(six("fd00::a:b"), [0x02, 0x42, 0, 0x0a, 0, 0x0b]);
+        assert_ne!(six("fd00::1:0:0:2"), six("fd00::2"));
     }
 
     proptest! {
         #[test]
         fn the_choice_never_overlaps_a_route(routes in prop::collection::vec((any::<u32>(), 1_u8..=32), 0..40)) {
-            let routes: Vec<Ipv4Net> = routes
+            let routes: Vec<IpNet> = routes
                 .into_iter()
-                .map(|(address, length)| Ipv4Net::new(Ipv4Addr::from(address), length).expect("a route").trunc())
+                .map(|(address, length)| IpNet::new(Ipv4Addr::from(address).into(), length).expect("a route").trunc())
                 .collect();
             if let Ok(subnet) = choose_subnet(&routes, &default_pools()) {
                 for route in routes {

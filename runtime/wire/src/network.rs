@@ -45,6 +45,7 @@ pub struct ConfigReference {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Ipam {
+    #[serde(deserialize_with = "null_is_default")]
     pub driver: String,
     pub options: Option<BTreeMap<String, String>>,
     #[serde(deserialize_with = "null_is_default")]
@@ -55,12 +56,72 @@ pub struct Ipam {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct IpamConfig {
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub subnet: String,
-    #[serde(rename = "IPRange", skip_serializing_if = "is_zero")]
+    #[serde(rename = "IPRange", skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub ip_range: String,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub gateway: String,
+    /// What something else has, by its name.
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
+    pub auxiliary_addresses: BTreeMap<String, String>,
+}
+
+/// `POST /networks/create`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkCreateRequest {
+    pub name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub driver: String,
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
+    pub scope: String,
+    /// Since 1.48; `true` if not given.
+    #[serde(rename = "EnableIPv4", skip_serializing_if = "Option::is_none")]
+    pub enable_ipv4: Option<bool>,
+    #[serde(rename = "EnableIPv6", skip_serializing_if = "Option::is_none")]
+    pub enable_ipv6: Option<bool>,
+    #[serde(rename = "IPAM")]
+    pub ipam: Option<Ipam>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub internal: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    pub attachable: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    pub ingress: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    pub config_only: bool,
+    pub config_from: Option<ConfigReference>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub options: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The answer to a creation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkCreateResponse {
+    pub id: String,
+    pub warning: String,
+}
+
+/// `POST /networks/{name}/connect`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkConnectRequest {
+    pub container: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_config: Option<EndpointSettings>,
+}
+
+/// `POST /networks/{name}/disconnect`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkDisconnectRequest {
+    pub container: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub force: bool,
 }
 
 /// A container as a network's inspection shows it.

@@ -17,7 +17,7 @@ pub(crate) fn summary(view: &ContainerView) -> ContainerSummary {
     let networks = view
         .endpoints
         .iter()
-        .map(|endpoint| (endpoint.network.clone(), network::endpoint(endpoint, view, ApiVersion::MAX)));
+        .map(|endpoint| (endpoint.network.clone(), network::endpoint(endpoint, ApiVersion::MAX)));
     let mode = &view.config.host.network_mode;
     ContainerSummary {
         id: view.id.to_string(),
@@ -151,6 +151,7 @@ fn config(config: &ContainerConfig) -> Config {
         working_dir: config.working_dir.clone(),
         entrypoint: config.entrypoint.clone().map(StrSlice),
         network_disabled: config.network_disabled,
+        mac_address: config.mac_address.clone(),
         on_build: None,
         labels: Some(config.labels.clone()),
         stop_signal: config.stop_signal.clone(),

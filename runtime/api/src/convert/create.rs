@@ -2,9 +2,9 @@
 
 use beeline_engine::{ContainerConfig, CreateContainer, Healthcheck};
 use beeline_wire::container::config::{Config, HealthConfig};
-use beeline_wire::container::create::{CreateRequest, NetworkingConfig};
+use beeline_wire::container::create::CreateRequest;
 
-use super::{host_config, unsupported};
+use super::{host_config, network, unsupported};
 use crate::http::error::ApiError;
 
 /// The engine's request, and warnings for what is left out of it.
@@ -13,30 +13,15 @@ pub(crate) fn create(
     name: Option<String>,
     platform: Option<String>,
 ) -> Result<(CreateContainer, Vec<String>), ApiError> {
-    let CreateRequest { config, mut host_config, networking_config } = request;
+    let CreateRequest { config, host_config, networking_config } = request;
     let warnings = unsupported::check(&host_config)?;
-    place(&mut host_config.network_mode, networking_config)?;
-    if !config.mac_address.is_empty() {
-        return Err(ApiError::not_implemented("fixed hardware addresses are not supported"));
-    }
+    let endpoints = networking_config.endpoints_config.into_iter();
+    let networks = endpoints
+        .map(|(name, settings)| (name, network::endpoint_config(settings.unwrap_or_default())))
+        .collect();
     let mut config = container_config(config);
     config.host = host_config::from_wire(host_config);
-    Ok((CreateContainer { name, platform, config }, warnings))
-}
-
-/// Folds the networks of the request into the network mode: one network, with no wishes.
-fn place(mode: &mut String, networking: NetworkingConfig) -> Result<(), ApiError> {
-    let endpoints = networking.endpoints_config;
-    if endpoints.len() > 1 {
-        return Err(ApiError::not_implemented("a container can be in one network only"));
-    }
-    for (network, endpoint) in endpoints {
-        unsupported::check_endpoint(&endpoint.unwrap_or_default())?;
-        if mode.is_empty() || mode == "default" {
-            *mode = network;
-        }
-    }
-    Ok(())
+    Ok((CreateContainer { name, platform, config, networks }, warnings))
 }
 
 fn container_config(config: Config) -> ContainerConfig {
@@ -61,6 +46,7 @@ fn container_config(config: Config) -> ContainerConfig {
         stop_signal: config.stop_signal,
         stop_timeout: config.stop_timeout,
         network_disabled: config.network_disabled,
+        mac_address: config.mac_address,
         healthcheck: config.healthcheck.map(healthcheck),
         host: Default::default(),
     }
@@ -79,6 +65,8 @@ fn healthcheck(check: HealthConfig) -> Healthcheck {
 
 #[cfg(test)]
 mod tests {
+    use beeline_engine::EndpointConfig;
+
     use super::*;
 
     fn convert(json: &str) -> Result<(CreateContainer, Vec<String>), ApiError> {
@@ -102,16 +90,20 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_the_list_becomes_the_mode() {
-        let (request, _) =
-            convert(r#"{"Image":"x","NetworkingConfig":{"EndpointsConfig":{"none":null}}}"#).unwrap();
-        assert_eq!(request.config.host.network_mode, "none");
-    }
-
-    #[test]
-    fn a_fixed_address_is_refused_in_docker_s_words() {
-        let request = r#"{"Image":"x","NetworkingConfig":{"EndpointsConfig":
-            {"bridge":{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}}}}"#;
-        assert!(convert(request).unwrap_err().message.contains("user defined networks only"));
+    fn every_network_of_the_list_comes_with_its_wishes() {
+        let (request, _) = convert(
+            r#"{"Image":"x","NetworkingConfig":{"EndpointsConfig":{"none":null,"web":{
+                "IPAMConfig":{"IPv4Address":"10.9.0.9","IPv6Address":"fd00::9"},"Aliases":["db"],"GwPriority":3,
+                "MacAddress":"02:00:00:00:00:09","Links":["store:s"]}}}}"#,
+        )
+        .unwrap();
+        assert_eq!(request.networks["none"], EndpointConfig::default());
+        let web = &request.networks["web"];
+        assert_eq!((web.ipv4_address.as_str(), web.ipv6_address.as_str()), ("10.9.0.9", "fd00::9"));
+        assert_eq!(
+            (web.aliases.as_slice(), web.links.as_slice()),
+            (&["db".to_owned()][..], &["store:s".to_owned()][..])
+        );
+        assert_eq!((web.gateway_priority, web.mac_address.as_str()), (3, "02:00:00:00:00:09"));
     }
 }

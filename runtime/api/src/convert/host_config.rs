@@ -17,6 +17,7 @@ pub(crate) fn from_wire(host: HostConfig) -> engine::HostConfig {
         port_bindings: ports_from_wire(host.port_bindings),
         publish_all_ports: host.publish_all_ports,
         network_mode: host.network_mode,
+        links: host.links.unwrap_or_default(),
         auto_remove: host.auto_remove,
         restart_policy: engine::RestartPolicy {
             name: host.restart_policy.name,
@@ -84,6 +85,7 @@ pub(crate) fn to_wire(host: &engine::HostConfig) -> HostConfig {
         dns_search: Some(host.dns_search.clone()),
         extra_hosts: list(host.extra_hosts.clone()),
         group_add: list(host.group_add.clone()),
+        links: list(host.links.clone()),
         ipc_mode: or(&host.ipc_mode, "private"),
         oom_score_adj: host.oom_score_adj,
         pid_mode: host.pid_mode.clone(),

@@ -2,26 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use beeline_engine::{ContainerView, EndpointView, NetworkView, PortMapping, PortStatus};
+use beeline_engine as engine;
+use beeline_engine::{
+    ContainerView, EndpointConfig, EndpointView, NetworkConfig, NetworkView, PoolConfig, PoolView,
+    PortMapping, PortStatus,
+};
 use beeline_wire::container::host_config::{PortBinding, PortMap};
 use beeline_wire::container::network_settings::{LegacyAddresses, NetworkSettings};
-use beeline_wire::network::{EndpointResource, EndpointSettings, Ipam, IpamConfig, Network};
+use beeline_wire::network::{
+    EndpointIpamConfig, EndpointResource, EndpointSettings, Ipam, IpamConfig, Network, NetworkCreateRequest,
+};
 use beeline_wire::ports::PublishedPort;
 use beeline_wire::version::ApiVersion;
 
+use super::list;
+use crate::http::error::ApiError;
+
 pub(crate) fn network(view: &NetworkView, version: ApiVersion, with_members: bool) -> Network {
-    let config = view.subnet.map(|subnet| IpamConfig {
-        subnet: subnet.to_string(),
-        ip_range: String::new(),
-        gateway: text(view.gateway),
-    });
     let members = view.members.iter().filter(|_| with_members).map(|member| {
         let resource = EndpointResource {
             name: member.name.to_string(),
             endpoint_id: member.endpoint_id.clone(),
             mac_address: member.mac.clone(),
-            ipv4_address: text(member.address),
-            ipv6_address: String::new(),
+            ipv4_address: text(member.ipv4),
+            ipv6_address: text(member.ipv6),
         };
         (member.id.to_string(), resource)
     });
@@ -31,11 +35,15 @@ pub(crate) fn network(view: &NetworkView, version: ApiVersion, with_members: boo
         created: view.created.to_string(),
         scope: "local".to_owned(),
         driver: view.driver.clone(),
-        enable_ipv4: version.since(48).then_some(true),
-        enable_ipv6: false,
-        ipam: Ipam { driver: "default".to_owned(), options: None, config: config.into_iter().collect() },
+        enable_ipv4: version.since(48).then_some(view.enable_ipv4),
+        enable_ipv6: view.enable_ipv6,
+        ipam: Ipam {
+            driver: "default".to_owned(),
+            options: view.ipam_options.clone(),
+            config: view.pools.iter().map(pool).collect(),
+        },
         internal: view.internal,
-        attachable: false,
+        attachable: view.attachable,
         ingress: false,
         config_from: Default::default(),
         config_only: false,
@@ -45,12 +53,69 @@ pub(crate) fn network(view: &NetworkView, version: ApiVersion, with_members: boo
     }
 }
 
+fn pool(pool: &PoolView) -> IpamConfig {
+    IpamConfig {
+        subnet: pool.subnet.to_string(),
+        ip_range: text(pool.range),
+        gateway: pool.gateway.to_string(),
+        auxiliary_addresses: pool
+            .auxiliary
+            .iter()
+            .map(|(name, address)| (name.clone(), address.to_string()))
+            .collect(),
+    }
+}
+
+/// What a client asks for when it creates a network.
+pub(crate) fn config(request: NetworkCreateRequest) -> Result<NetworkConfig, ApiError> {
+    if !matches!(request.scope.as_str(), "" | "local") || request.ingress {
+        return Err(ApiError::not_implemented("networks of a swarm are not supported"));
+    }
+    let takes_over = request.config_from.is_some_and(|from| !from.network.is_empty());
+    if request.config_only || takes_over {
+        return Err(ApiError::not_implemented("networks that only hold a configuration are not supported"));
+    }
+    let ipam = request.ipam.unwrap_or_default();
+    let pools = ipam.config.into_iter().map(|pool| PoolConfig {
+        subnet: pool.subnet,
+        ip_range: pool.ip_range,
+        gateway: pool.gateway,
+        auxiliary: pool.auxiliary_addresses,
+    });
+    Ok(NetworkConfig {
+        name: request.name,
+        driver: request.driver,
+        enable_ipv4: request.enable_ipv4,
+        enable_ipv6: request.enable_ipv6.unwrap_or(false),
+        internal: request.internal,
+        attachable: request.attachable,
+        ipam: engine::IpamConfig { driver: ipam.driver, options: ipam.options, pools: pools.collect() },
+        options: request.options,
+        labels: request.labels,
+    })
+}
+
+/// A container's wishes on a network.
+pub(crate) fn endpoint_config(settings: EndpointSettings) -> EndpointConfig {
+    let addresses = settings.ipam_config.unwrap_or_default();
+    EndpointConfig {
+        ipv4_address: addresses.ipv4_address,
+        ipv6_address: addresses.ipv6_address,
+        link_local_addresses: addresses.link_local_ips.unwrap_or_default(),
+        mac_address: settings.mac_address,
+        aliases: settings.aliases.unwrap_or_default(),
+        links: settings.links.unwrap_or_default(),
+        gateway_priority: settings.gw_priority.unwrap_or_default(),
+        driver_options: settings.driver_opts.unwrap_or_default(),
+    }
+}
+
 /// A container's `NetworkSettings`.
 pub(crate) fn settings(view: &ContainerView, version: ApiVersion) -> NetworkSettings {
     let networks: BTreeMap<_, _> = view
         .endpoints
         .iter()
-        .map(|endpoint| (endpoint.network.clone(), self::endpoint(endpoint, view, version)))
+        .map(|endpoint| (endpoint.network.clone(), self::endpoint(endpoint, version)))
         .collect();
     let default = networks.get("bridge").cloned().unwrap_or_default();
     let legacy = LegacyAddresses {
@@ -58,6 +123,9 @@ pub(crate) fn settings(view: &ContainerView, version: ApiVersion) -> NetworkSett
         gateway: default.gateway,
         ip_address: default.ip_address,
         ip_prefix_len: default.ip_prefix_len,
+        global_ipv6_address: default.global_ipv6_address,
+        global_ipv6_prefix_len: default.global_ipv6_prefix_len,
+        ipv6_gateway: default.ipv6_gateway,
         mac_address: default.mac_address,
         ..LegacyAddresses::default()
     };
@@ -73,23 +141,37 @@ pub(crate) fn settings(view: &ContainerView, version: ApiVersion) -> NetworkSett
     }
 }
 
-pub(crate) fn endpoint(
-    endpoint: &EndpointView,
-    view: &ContainerView,
-    version: ApiVersion,
-) -> EndpointSettings {
+pub(crate) fn endpoint(endpoint: &EndpointView, version: ApiVersion) -> EndpointSettings {
+    let asked = &endpoint.config;
+    let mut aliases = asked.aliases.clone();
+    if !version.since(45) {
+        // What is in DNSNames since then.
+        aliases
+            .extend(endpoint.dns_names.iter().filter(|name| !asked.aliases.contains(name)).skip(1).cloned());
+    }
+    let has_addresses = !asked.ipv4_address.is_empty() || !asked.ipv6_address.is_empty();
+    let connected = !endpoint.endpoint_id.is_empty();
     EndpointSettings {
-        mac_address: endpoint.mac.clone(),
-        gw_priority: version.since(48).then_some(0),
+        ipam_config: has_addresses.then(|| EndpointIpamConfig {
+            ipv4_address: asked.ipv4_address.clone(),
+            ipv6_address: asked.ipv6_address.clone(),
+            link_local_ips: None,
+        }),
+        links: list(asked.links.clone()),
+        aliases: list(aliases),
+        mac_address: if connected { endpoint.mac.clone() } else { asked.mac_address.clone() },
+        driver_opts: Some(asked.driver_options.clone()).filter(|options| !options.is_empty()),
+        gw_priority: version.since(48).then_some(asked.gateway_priority),
         network_id: endpoint.network_id.clone(),
         endpoint_id: endpoint.endpoint_id.clone(),
-        gateway: text(endpoint.gateway),
-        ip_address: text(endpoint.address),
-        ip_prefix_len: endpoint.prefix_len,
+        gateway: text(endpoint.gateway4),
+        ip_address: text(endpoint.ipv4.map(|address| address.addr())),
+        ip_prefix_len: endpoint.ipv4.map_or(0, |address| address.prefix_len()),
+        ipv6_gateway: text(endpoint.gateway6),
+        global_ipv6_address: text(endpoint.ipv6.map(|address| address.addr())),
+        global_ipv6_prefix_len: endpoint.ipv6.map_or(0, |address| address.prefix_len()),
         // The default network resolves no names, and says null.
-        dns_names: (endpoint.network != "bridge" && endpoint.address.is_some())
-            .then(|| vec![view.name.to_string(), view.id.short().to_owned()]),
-        ..EndpointSettings::default()
+        dns_names: list(endpoint.dns_names.clone()),
     }
 }
 

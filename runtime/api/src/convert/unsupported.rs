@@ -2,7 +2,6 @@
 //! asked for, a warning when it only performs differently.
 
 use beeline_wire::container::host_config::HostConfig;
-use beeline_wire::network::EndpointSettings;
 
 use crate::http::error::ApiError;
 
@@ -13,9 +12,8 @@ fn given<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
 }
 
-const REFUSED: [Check; 8] = [
+const REFUSED: [Check; 7] = [
     ("VolumesFrom", |host| given(&host.volumes_from)),
-    ("Links", |host| given(&host.links)),
     ("StorageOpt", |host| !host.storage_opt.is_empty()),
     ("DeviceRequests", |host| given(&host.resources.device_requests)),
     ("DeviceCgroupRules", |host| given(&host.resources.device_cgroup_rules)),
@@ -47,36 +45,14 @@ pub(crate) fn check(host: &HostConfig) -> Result<Vec<String>, ApiError> {
     Ok(IGNORED.iter().filter(|(_, used)| used(host)).map(|(field, _)| warn(field)).collect())
 }
 
-/// Refuses what cannot be had on the networks there are.
-pub(crate) fn check_endpoint(endpoint: &EndpointSettings) -> Result<(), ApiError> {
-    let address = |ipam: &beeline_wire::network::EndpointIpamConfig| {
-        !ipam.ipv4_address.is_empty() || !ipam.ipv6_address.is_empty() || given(&ipam.link_local_ips)
-    };
-    if endpoint.ipam_config.as_ref().is_some_and(address) {
-        return Err(ApiError::bad_request(
-            "invalid config for network bridge: user specified IP address is supported on user defined networks only",
-        ));
-    }
-    if given(&endpoint.aliases) {
-        return Err(ApiError::bad_request(
-            "invalid config for network bridge: network-scoped alias is supported only for containers in user \
-             defined networks",
-        ));
-    }
-    if given(&endpoint.links) || !endpoint.mac_address.is_empty() {
-        return Err(ApiError::not_implemented("links and fixed hardware addresses are not supported"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_would_be_another_container_is_refused_by_name() {
-        let host = HostConfig { links: Some(vec!["db".to_owned()]), ..HostConfig::default() };
-        assert_eq!(check(&host).unwrap_err().message, "HostConfig.Links is not supported");
+        let host = HostConfig { volumes_from: Some(vec!["db".to_owned()]), ..HostConfig::default() };
+        assert_eq!(check(&host).unwrap_err().message, "HostConfig.VolumesFrom is not supported");
     }
 
     #[test]

@@ -2,11 +2,18 @@
 
 use axum::Extension;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use beeline_wire::network::{
+    NetworkConnectRequest, NetworkCreateRequest, NetworkCreateResponse, NetworkDisconnectRequest,
+    NetworkPruneReport,
+};
 use beeline_wire::version::ApiVersion;
 
 use crate::app::App;
 use crate::convert;
+use crate::http::body::Json;
+use crate::http::detached::detached;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
@@ -33,8 +40,42 @@ pub(crate) async fn inspect(
     Ok(reply::json(&convert::network::network(&view, version, true)))
 }
 
-pub(crate) async fn unsupported() -> ApiError {
-    ApiError::not_implemented(
-        "networks cannot be created, changed or removed; containers use bridge, host or none",
-    )
+pub(crate) async fn create(
+    State(app): State<App>,
+    Json(request): Json<NetworkCreateRequest>,
+) -> Result<Response, ApiError> {
+    let config = convert::network::config(request)?;
+    let id = detached(async move { app.engine.create_network(config).await }).await?;
+    let answer = NetworkCreateResponse { id, warning: String::new() };
+    Ok(reply::json_with(StatusCode::CREATED, &answer))
+}
+
+pub(crate) async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<Response, ApiError> {
+    detached(async move { app.engine.remove_network(&name).await }).await?;
+    Ok(reply::no_content())
+}
+
+pub(crate) async fn prune(State(app): State<App>, params: Params) -> Result<Response, ApiError> {
+    let filters = params.filters(&["label", "label!", "until"])?.0;
+    let removed = detached(async move { app.engine.prune_networks(&filters).await }).await?;
+    Ok(reply::json(&NetworkPruneReport { networks_deleted: convert::list(removed) }))
+}
+
+pub(crate) async fn connect(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(request): Json<NetworkConnectRequest>,
+) -> Result<Response, ApiError> {
+    let config = convert::network::endpoint_config(request.endpoint_config.unwrap_or_default());
+    detached(async move { app.engine.connect(&name, &request.container, config).await }).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+pub(crate) async fn disconnect(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(request): Json<NetworkDisconnectRequest>,
+) -> Result<Response, ApiError> {
+    detached(async move { app.engine.disconnect(&name, &request.container, request.force).await }).await?;
+    Ok(StatusCode::OK.into_response())
 }

@@ -20,11 +20,14 @@
 mod adopt;
 mod attach;
 mod attributes;
+mod connect;
 mod end;
+mod network;
 mod remove;
 mod start;
 mod stop;
 mod undo;
+mod view;
 
 pub(crate) use adopt::Found;
 
@@ -172,6 +175,12 @@ impl Actor {
             Command::Attach { options, reply } => {
                 let _ = reply.send(self.attach(options).await);
             }
+            Command::Connect { network, config, reply } => {
+                let _ = reply.send(self.connect(network, *config).await);
+            }
+            Command::Disconnect { network, reply } => {
+                let _ = reply.send(self.disconnect(&network).await);
+            }
             Command::Resize { width, height, reply } => {
                 let _ = reply.send(self.resize(width, height).await);
             }
@@ -209,7 +218,11 @@ impl Actor {
     /// Shows readers what is now.
     fn show(&self) {
         let view = view_of(&self.shared, &self.record, &self.runtime, &self.layers, self.exits, false);
-        self.view.send_replace(Arc::new(view));
+        let old = self.view.send_replace(Arc::new(view));
+        let new = self.view.borrow();
+        if old.name != new.name || old.endpoints != new.endpoints {
+            self.shared.names.send_modify(|count| *count += 1);
+        }
     }
 
     /// Stores what was observed. A failure is reported and survived: the container goes on without its database.
@@ -247,11 +260,11 @@ fn view_of(
         restart_count: 0,
         exits,
         removed,
-        endpoints: shared.network.endpoint_views(record, runtime),
+        endpoints: view::endpoints(shared, record, runtime),
         ports: crate::container::ports::mappings(&record.config, published),
         mounts: crate::container::mounts::views(&record.config),
         paths: paths(&shared.config.root, record, layers.to_vec()),
-        net: runtime.endpoint.clone(),
+        net: runtime.endpoints().cloned().collect(),
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::EndpointConfig;
+
 /// A request to create a container.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateContainer {
@@ -14,6 +16,8 @@ pub struct CreateContainer {
     pub platform: Option<String>,
     /// Everything else.
     pub config: ContainerConfig,
+    /// The networks to be on, by name, beside the one of the network mode; with wishes for that one, too.
+    pub networks: BTreeMap<String, EndpointConfig>,
 }
 
 /// What the container is to be. After creation, merged with what its image says.
@@ -60,6 +64,8 @@ pub struct ContainerConfig {
     pub stop_timeout: Option<i64>,
     /// No network interface at all.
     pub network_disabled: bool,
+    /// The hardware address on the network of the network mode.
+    pub mac_address: String,
     /// How the container's health is probed.
     pub healthcheck: Option<Healthcheck>,
     /// The host's side.
@@ -80,8 +86,10 @@ pub struct HostConfig {
     pub port_bindings: BTreeMap<String, Vec<PortBinding>>,
     /// Publish every exposed port on a free host port.
     pub publish_all_ports: bool,
-    /// `bridge`, `default`, `none`, `host`, or a network's name.
+    /// `bridge`, `default`, `none`, `host`, `container:` and a container, or a network's name.
     pub network_mode: String,
+    /// `CONTAINER` or `CONTAINER:NAME`: names of other containers on the default network.
+    pub links: Vec<String>,
     /// Remove the container when it exits.
     pub auto_remove: bool,
     /// When the container is started again by itself.

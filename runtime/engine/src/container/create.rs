@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use crate::container::actor::Actor;
 use crate::container::config::{ContainerConfig, CreateContainer};
 use crate::container::merge::{ImageDefaults, merge};
+use crate::container::mode::NetworkMode;
 use crate::container::record::{Record, Runtime};
 use crate::container::view::Created;
-use crate::container::{names, size, validate};
+use crate::container::{mode, names, size, validate};
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
 use crate::shared::Shared;
@@ -27,6 +28,9 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
         return Err(Error::Invalid("no image specified: name the image to run".into()));
     }
     // What is wrong with the request is told before what is missing here.
+    mode::check_mode(&config)?;
+    let networks = mode::settle(&shared.networks, &mut config, request.networks)?;
+    join_container(shared, &mut config);
     let mut warnings = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
     check_log(&config)?;
     let image = shared.images.resolve(&config.image)?;
@@ -48,6 +52,7 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
         image_id: image.id.to_string(),
         os: image.os.clone(),
         config: Arc::new(config),
+        networks,
     };
     if let Err(error) = shared.database.put(&record, &Runtime::default()).await {
         shared.directory.release_name(&record.name, &id);
@@ -58,6 +63,16 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     shared.directory.insert(handle);
     tokio::spawn(actor.run());
     Ok(Created { id, warnings })
+}
+
+/// A container whose network is shared is written by its id, so that it may be renamed, and its host name is taken over.
+fn join_container(shared: &Shared, config: &mut ContainerConfig) {
+    let NetworkMode::Container(reference) = config.host.mode() else { return };
+    // One that does not exist is told at the start.
+    if let Ok(handle) = shared.directory.find(reference) {
+        config.host.network_mode = format!("container:{}", handle.id);
+        config.hostname.clone_from(&handle.view().config.hostname);
+    }
 }
 
 /// The host's name for a container in the host's network, else the beginning of its id.

@@ -1,7 +1,7 @@
 //! The files the engine writes for a container: hosts, hostname, resolv.conf.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crate::container::config::HostConfig;
 
@@ -71,7 +71,7 @@ fn nameservers(text: &str) -> impl Iterator<Item = &str> {
 pub(crate) fn hosts(
     hostname: &str,
     domainname: &str,
-    address: Option<Ipv4Addr>,
+    addresses: &[IpAddr],
     extra: &[(String, String)],
 ) -> String {
     let mut text = String::from(
@@ -83,13 +83,29 @@ pub(crate) fn hosts(
          ff02::2\tip6-allrouters\n",
     );
     append_extra(&mut text, extra);
-    if let Some(address) = address {
-        if domainname.is_empty() {
-            let _ = writeln!(text, "{address}\t{hostname}");
-        } else {
-            let _ = writeln!(text, "{address}\t{hostname}.{domainname} {hostname}");
-        }
+    for address in addresses {
+        text.push_str(&host_line(*address, hostname, domainname));
     }
+    text
+}
+
+/// The line of /etc/hosts for one of the container's own addresses.
+pub(crate) fn host_line(address: IpAddr, hostname: &str, domainname: &str) -> String {
+    if domainname.is_empty() {
+        format!("{address}\t{hostname}\n")
+    } else {
+        format!("{address}\t{hostname}.{domainname} {hostname}\n")
+    }
+}
+
+/// A text without some of its lines, with others at its end; each ends with a line feed.
+pub(crate) fn replace_lines(text: &str, gone: &[String], come: &[String]) -> String {
+    let kept = text.split_inclusive('\n').filter(|line| !gone.iter().any(|gone| gone == line));
+    let mut text: String = kept.collect();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.extend(come.iter().map(String::as_str));
     text
 }
 
@@ -103,16 +119,16 @@ pub(crate) fn hosts_of_host(host_text: &str, extra: &[(String, String)]) -> Stri
     text
 }
 
-/// The user's `name:address` pairs, the gateway's address in place of `host-gateway`.
-pub(crate) fn extra_hosts(host: &HostConfig, gateway: Option<Ipv4Addr>) -> Vec<(String, String)> {
+/// The user's `name:address` pairs, the gateway's addresses in place of `host-gateway`.
+pub(crate) fn extra_hosts(host: &HostConfig, gateway: &[IpAddr]) -> Vec<(String, String)> {
     let pairs = host.extra_hosts.iter().filter_map(|entry| entry.split_once(':'));
     pairs
-        .filter_map(|(name, address)| {
-            let address = match address {
-                "host-gateway" => gateway.map(|gateway| gateway.to_string())?,
-                address => address.trim_matches(['[', ']']).to_owned(),
+        .flat_map(|(name, address)| {
+            let addresses = match address {
+                "host-gateway" => gateway.iter().map(ToString::to_string).collect(),
+                address => vec![address.trim_matches(['[', ']']).to_owned()],
             };
-            Some((name.to_owned(), address))
+            addresses.into_iter().map(|address| (name.to_owned(), address))
         })
         .collect()
 }
@@ -157,10 +173,12 @@ mod tests {
             extra_hosts: vec!["db:192.0.2.7".into(), "gw:host-gateway".into(), "six:[::1]".into()],
             ..HostConfig::default()
         };
-        let extra = extra_hosts(&host, Some(Ipv4Addr::new(10, 0, 0, 1)));
-        let text = hosts("box", "lan", Some(Ipv4Addr::new(10, 0, 0, 2)), &extra);
+        let extra = extra_hosts(&host, &[[10, 0, 0, 1].into()]);
+        let text = hosts("box", "lan", &[[10, 0, 0, 2].into()], &extra);
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
         assert!(text.ends_with("192.0.2.7\tdb\n10.0.0.1\tgw\n::1\tsix\n10.0.0.2\tbox.lan box\n"), "{text}");
+        let own = host_line("fd00::2".parse().unwrap(), "box", "");
+        assert_eq!(replace_lines("a\nb", &["a\n".into()], &[own]), "b\nfd00::2\tbox\n");
         assert_eq!(hosts_of_host("1.2.3.4 x", &extra[..1]), "1.2.3.4 x\n192.0.2.7\tdb\n");
     }
 }

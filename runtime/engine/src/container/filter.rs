@@ -140,6 +140,19 @@ fn matches(view: &ContainerView, key: &str, value: &str, image_of: &dyn Fn(&str)
     }
 }
 
+/// The moment that `until` filters name, RFC 3339; none without such.
+///
+/// # Errors
+/// One is malformed.
+pub(crate) fn until(values: &[String]) -> Result<Option<jiff::Timestamp>, Error> {
+    let mut until = None;
+    for moment in values {
+        let parsed = moment.parse::<jiff::Timestamp>();
+        until = Some(parsed.map_err(|_| Error::Invalid(format!("invalid filter 'until={moment}'")))?);
+    }
+    Ok(until)
+}
+
 /// Whether labels include `key` or `key=value`.
 pub(crate) fn label_matches(labels: &BTreeMap<String, String>, wanted: &str) -> bool {
     match wanted.split_once('=') {

@@ -9,6 +9,7 @@ use crate::attach::AttachOptions;
 use crate::container::view::ContainerView;
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
+use crate::network::{EndpointConfig, Network};
 
 /// Where the answer to a request goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Rename { name: ContainerName, reply: Reply<()> },
     Attach { options: AttachOptions, reply: Reply<oneshot::Receiver<UnixStream>> },
     Resize { width: u16, height: u16, reply: Reply<()> },
+    Connect { network: Arc<Network>, config: Box<EndpointConfig>, reply: Reply<()> },
+    Disconnect { network: String, reply: Reply<()> },
 }
 
 /// How a container is to be stopped.

@@ -1,7 +1,7 @@
 //! Published ports: Docker's maps in, intervals out.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,9 +47,58 @@ pub(crate) enum HostPorts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PublishRequest {
     pub(crate) protocol: Protocol,
-    pub(crate) host_ip: IpAddr,
+    /// The host's address; none is every one of the families that the container has.
+    pub(crate) host_ip: Option<IpAddr>,
     pub(crate) host: HostPorts,
     pub(crate) container_first: u16,
+}
+
+/// Where a container's ports lead, by family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Targets {
+    pub(crate) ipv4: Option<Ipv4Addr>,
+    pub(crate) ipv6: Option<Ipv6Addr>,
+    /// The host's address when a request names none: the network's wish.
+    pub(crate) binding: Option<IpAddr>,
+}
+
+impl Targets {
+    pub(crate) fn is_empty(self) -> bool {
+        self.ipv4.is_none() && self.ipv6.is_none()
+    }
+
+    /// The target of an address' family.
+    pub(crate) fn of(self, address: IpAddr) -> Option<IpAddr> {
+        if address.is_ipv4() { self.ipv4.map(IpAddr::from) } else { self.ipv6.map(IpAddr::from) }
+    }
+
+    /// Those that are left without the families.
+    pub(crate) fn without(self, ipv4: bool, ipv6: bool) -> Self {
+        Self { ipv4: self.ipv4.filter(|_| !ipv4), ipv6: self.ipv6.filter(|_| !ipv6), ..self }
+    }
+
+    /// The host's and the container's addresses for a request.
+    ///
+    /// # Errors
+    /// The host's address is of a family that the container does not have.
+    pub(crate) fn pairs(self, host_ip: Option<IpAddr>) -> Result<Vec<(IpAddr, IpAddr)>, String> {
+        match host_ip.or(self.binding) {
+            None => {
+                let ipv4 = self.ipv4.map(|target| (Ipv4Addr::UNSPECIFIED.into(), target.into()));
+                let ipv6 = self.ipv6.map(|target| (Ipv6Addr::UNSPECIFIED.into(), target.into()));
+                Ok(ipv4.into_iter().chain(ipv6).collect())
+            }
+            Some(host) => match self.of(host) {
+                Some(target) => Ok(vec![(host, target)]),
+                None => Err(format!(
+                    "cannot publish on {host}: the container has no {family} address; publish on an {other} address, or \
+                     use a network with {family}",
+                    family = if host.is_ipv4() { "IPv4" } else { "IPv6" },
+                    other = if host.is_ipv4() { "IPv6" } else { "IPv4" },
+                )),
+            },
+        }
+    }
 }
 
 /// One publish as it is: an interval of host ports and where it leads.
@@ -59,6 +108,7 @@ pub(crate) struct Published {
     pub(crate) host_ip: IpAddr,
     pub(crate) host_first: u16,
     pub(crate) host_last: u16,
+    pub(crate) container_ip: IpAddr,
     pub(crate) container_first: u16,
 }
 
@@ -67,6 +117,7 @@ pub(crate) struct Published {
 /// # Errors
 /// A port, a range or an address is malformed.
 pub(crate) fn requests(config: &ContainerConfig, default_ip: IpAddr) -> Result<Vec<PublishRequest>, Error> {
+    let default_ip = Some(default_ip).filter(|address| !address.is_unspecified());
     let mut requests = Vec::new();
     let mut bound = BTreeSet::new();
     for (port, bindings) in &config.host.port_bindings {
@@ -176,19 +227,12 @@ fn host_ports(container: PortRange, text: &str) -> Result<HostPorts, Error> {
     if single { Ok(HostPorts::OneOf { first, last }) } else { Err(invalid()) }
 }
 
-fn parse_host_ip(text: &str, default_ip: IpAddr) -> Result<IpAddr, Error> {
+fn parse_host_ip(text: &str, default_ip: Option<IpAddr>) -> Result<Option<IpAddr>, Error> {
     if text.is_empty() {
         return Ok(default_ip);
     }
     let address = text.trim_start_matches('[').trim_end_matches(']').parse();
-    match address.map_err(|_| Error::Invalid(format!("invalid IP address: {text}")))? {
-        IpAddr::V4(address) => Ok(address.into()),
-        // Every address includes every IPv4 address; others wait for IPv6 networks.
-        IpAddr::V6(address) if address.is_unspecified() => Ok(Ipv4Addr::UNSPECIFIED.into()),
-        IpAddr::V6(address) => Err(Error::NotImplemented(format!(
-            "ports cannot be published on the IPv6 address {address}: the network has IPv4 only"
-        ))),
-    }
+    address.map(Some).map_err(|_| Error::Invalid(format!("invalid IP address: {text}")))
 }
 
 /// `8000` or `8000-8010`, in order.

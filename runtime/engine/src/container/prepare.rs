@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,10 +20,14 @@ pub(crate) struct Preparation {
     pub(crate) paths: ContainerPaths,
     pub(crate) run_dir: PathBuf,
     pub(crate) cgroup: String,
-    /// The container's address, if it has one.
-    pub(crate) address: Option<Ipv4Addr>,
+    /// The container's addresses.
+    pub(crate) addresses: Vec<IpAddr>,
     /// What `host-gateway` stands for.
-    pub(crate) gateway: Ipv4Addr,
+    pub(crate) gateway: Vec<IpAddr>,
+    /// Names of other containers with their addresses, for /etc/hosts.
+    pub(crate) links: Vec<(String, String)>,
+    /// The network is another container's, and with it hosts, hostname and resolv.conf, which `paths` names.
+    pub(crate) shares_network: bool,
 }
 
 impl Preparation {
@@ -42,7 +46,9 @@ impl Preparation {
         }
         // A crash of the daemon must not find the exit of the run before.
         remove_file(&paths.directory.join("exit.json"))?;
-        self.write_network_files()?;
+        if !self.shares_network {
+            self.write_network_files()?;
+        }
         self.make_bind_sources()?;
         let config = &self.record.config;
         let spec = plan::spec(Input { id: &self.record.id, config, paths, cgroup: &self.cgroup })?;
@@ -55,11 +61,12 @@ impl Preparation {
         let (paths, config) = (&self.paths, &self.record.config);
         let shares_host = config.host.network_mode == "host";
         let name = plan::hostname(&self.record.id, config);
-        let extra = files::extra_hosts(&config.host, Some(self.gateway));
+        let mut extra = files::extra_hosts(&config.host, &self.gateway);
+        extra.extend(self.links.iter().cloned());
         let hosts = if shares_host {
             files::hosts_of_host(&fs::read_to_string("/etc/hosts").unwrap_or_default(), &extra)
         } else {
-            files::hosts(name, &config.domainname, self.address, &extra)
+            files::hosts(name, &config.domainname, &self.addresses, &extra)
         };
         write(&paths.hosts, hosts.as_bytes(), 0o644)?;
         write(&paths.hostname, format!("{name}\n").as_bytes(), 0o644)?;

@@ -1,6 +1,6 @@
 //! What is stored of a container: what was asked for, and what the next daemon has to know.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::container::ports::Published;
 use crate::container::status::ContainerStatus;
 use crate::container::view::ContainerPaths;
 use crate::identity::{ContainerId, ContainerName};
+use crate::network::{EndpointConfig, Lease};
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,10 @@ pub(crate) struct Record {
     pub(crate) image_id: String,
     pub(crate) os: String,
     pub(crate) config: Arc<ContainerConfig>,
+    /// The networks it is to be on, by name, with its wishes there. None with a mode that has no networks; else with none,
+    /// the mode's at the next start.
+    #[serde(default)]
+    pub(crate) networks: BTreeMap<String, EndpointConfig>,
 }
 
 /// What was observed last, and the journal of what was made for the container in the kernel. It is written before
@@ -35,12 +40,27 @@ pub(crate) struct Runtime {
     pub(crate) status: ContainerStatus,
     /// Whether there may be kernel objects, a shim and a run directory.
     pub(crate) journalled: bool,
-    /// The address leased on the default network; it survives a stop.
-    pub(crate) lease: Option<Ipv4Addr>,
-    /// The connection to the network while it runs.
-    pub(crate) endpoint: Option<Endpoint>,
+    /// Its place on networks, by their ids.
+    pub(crate) connections: BTreeMap<String, Connection>,
     /// Ports that are open while it runs.
     pub(crate) published: Vec<Published>,
+}
+
+/// A container's place on a network.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Connection {
+    /// The addresses; they survive a stop.
+    pub(crate) lease: Lease,
+    /// The connection while it runs.
+    pub(crate) endpoint: Option<Endpoint>,
+}
+
+impl Runtime {
+    /// The connections that are.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.connections.values().filter_map(|connection| connection.endpoint.as_ref())
+    }
 }
 
 /// The container's control group, below every hierarchy's root.

@@ -157,11 +157,6 @@ fn network(config: &ContainerConfig, warnings: &mut Vec<String>) -> Result<(), E
             return invalid(format!("invalid dns address: {server}"));
         }
     }
-    // A network that does not exist is told at the start, as Docker does: its client takes an unknown object here for
-    // the image.
-    if host.network_mode.starts_with("container:") {
-        return Err(Error::NotImplemented("sharing another container's network is not supported".into()));
-    }
     if config.healthcheck.as_ref().is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
     {
         warnings.push("Beeline does not probe the container's health: the health check is discarded".into());
@@ -284,7 +279,6 @@ mod tests {
     #[case(|c: &mut ContainerConfig| c.host.nano_cpus = 2_500_000_000, "range of CPUs is from 0.01 to 2.00")]
     #[case(|c: &mut ContainerConfig| c.working_dir = "tmp".into(), "the working directory 'tmp' is invalid")]
     #[case(|c: &mut ContainerConfig| c.env = vec!["=x".into()], "invalid environment variable: =x")]
-    #[case(|c: &mut ContainerConfig| c.host.network_mode = "container:x".into(), "sharing another container's network")]
     #[case(|c: &mut ContainerConfig| c.host.dns = vec!["dns".into()], "invalid dns address: dns")]
     #[case(|c: &mut ContainerConfig| c.host.extra_hosts = vec!["x".into()], "bad format for add-host")]
     #[case(|c: &mut ContainerConfig| c.host.cap_add = vec!["FLY".into()], "unknown capability: \"FLY\"")]

@@ -1,14 +1,16 @@
 //! A container as readers see it: record and status at one moment.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 
 use crate::container::config::ContainerConfig;
 use crate::container::status::ContainerStatus;
 use crate::identity::{ContainerId, ContainerName};
+use crate::network::EndpointConfig;
 use crate::protocol::Protocol;
 
 /// The answer to a creation.
@@ -53,31 +55,45 @@ pub struct ContainerView {
     pub mounts: Vec<MountView>,
     /// Its files on the host.
     pub paths: ContainerPaths,
-    /// The network's own word for its connection.
-    pub(crate) net: Option<beeline_net::Endpoint>,
+    /// The network's own words for its connections.
+    pub(crate) net: Vec<beeline_net::Endpoint>,
 }
 
 /// A connection to a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndpointView {
     /// The network's name.
     pub network: String,
-    /// The network's id, 64 hexadecimal digits.
+    /// The network's id, 64 hexadecimal digits; empty for one that is gone.
     pub network_id: String,
     /// The endpoint's id, 64 hexadecimal digits; empty unless connected.
     pub endpoint_id: String,
-    /// The address; none unless connected (and with networks `none` and `host`).
-    pub address: Option<Ipv4Addr>,
-    /// The subnet's prefix length; 0 unless connected.
-    pub prefix_len: u8,
-    /// The gateway's address; none unless connected.
-    pub gateway: Option<Ipv4Addr>,
+    /// The IPv4 address with the subnet's prefix length; none unless connected (and with networks `none` and `host`).
+    pub ipv4: Option<Ipv4Net>,
+    /// The IPv6 address with the subnet's prefix length.
+    pub ipv6: Option<Ipv6Net>,
+    /// The gateway's IPv4 address; none unless connected, and on networks without a way outside.
+    pub gateway4: Option<Ipv4Addr>,
+    /// The gateway's IPv6 address.
+    pub gateway6: Option<Ipv6Addr>,
     /// The interface's hardware address as `02:42:…`; empty unless connected.
     pub mac: String,
-    /// The interface's name inside.
+    /// The interface's name inside; empty unless connected.
     pub interface: String,
     /// The interface's name on the host; empty unless connected.
     pub host_interface: String,
+    /// The container's names there; none on a network that resolves none.
+    pub dns_names: Vec<String>,
+    /// What was asked for.
+    pub config: EndpointConfig,
+}
+
+impl EndpointView {
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let ipv4 = self.ipv4.map(|address| address.addr().into());
+        ipv4.into_iter().chain(self.ipv6.map(|address| address.addr().into()))
+    }
 }
 
 /// One container port, published or only exposed.

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use beeline_image::Store;
-use beeline_net::{Net, NetConfig, NetworkSpec, default_device, default_gateway};
+use beeline_net::{Net, NetConfig};
 use beeline_spawn::Spawner;
 use beeline_spawn::cgroup::Hierarchy;
-use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{Engine, reconcile};
@@ -20,7 +19,7 @@ use crate::directory::Directory;
 use crate::error::Error;
 use crate::event::Events;
 use crate::identity::{ContainerId, InstanceId};
-use crate::network::{DEFAULT_ID, DefaultNetwork};
+use crate::network::{self, Network, Networks, keeper};
 use crate::settings::{DatapathLog, EngineConfig};
 use crate::shared::Shared;
 
@@ -54,8 +53,9 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
     let net = open_net(&config, &instance, &hierarchy);
     let (images, net) = tokio::join!(images, net);
     let (images, net) = (images?, net?);
-    let network = default_network(&opened, &config, &instance, &net, &id).await?;
-    let stored = restore_leases(stored, &network);
+    let (requests, queue) = keeper::queue();
+    let networks = Networks::new(open_networks(&opened, &config, &instance, &net, &id).await?, &id, requests);
+    let stored = restore_leases(stored, &networks);
     let shared = Arc::new(Shared {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         id,
@@ -63,7 +63,8 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         database: opened.start()?,
         images,
         net,
-        network,
+        networks,
+        names: tokio::sync::watch::channel(0).0,
         spawner,
         hierarchy,
         directory: Directory::default(),
@@ -71,6 +72,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         config,
     });
     reconcile::reconcile(&shared, stored).await?;
+    tokio::spawn(keeper::keep(shared.clone(), queue));
     Ok(Engine { shared, _lock: Arc::new(lock) })
 }
 
@@ -136,49 +138,35 @@ async fn open_net(config: &EngineConfig, instance: &InstanceId, hierarchy: &Hier
     Net::open(net).await.map_err(|error| Error::internal("open the datapath", &error))
 }
 
-/// The default network: as configured, else as it was, else in a subnet that is free here.
-async fn default_network(
+/// The stored networks, and the default one as it is configured now.
+async fn open_networks(
     opened: &Opened,
     config: &EngineConfig,
     instance: &InstanceId,
     net: &Net,
     engine: &str,
-) -> Result<DefaultNetwork, Error> {
-    const KEY: &str = "network.bridge";
-    let failed = |error: beeline_net::Error| Error::internal("set up the default network", &error);
-    let decode = |source| Error::Decode { what: "the default network's record".into(), source };
-    let stored: Option<(NetworkSpec, Timestamp)> =
-        opened.meta(KEY)?.map(|text| serde_json::from_str(&text)).transpose().map_err(decode)?;
-    let subnet = match (config.subnet, &stored) {
-        (Some(subnet), _) => subnet.trunc(),
-        (None, Some((spec, _))) => spec.subnet,
-        (None, None) => net.choose_subnet().await.map_err(failed)?,
-    };
-    let spec = NetworkSpec {
-        id: DEFAULT_ID,
-        name: "bridge".into(),
-        device: default_device(instance.as_str()),
-        subnet,
-        gateway: default_gateway(subnet),
-        mtu: config.mtu,
-        icc: true,
-        internal: false,
-        masquerade: true,
-    };
-    let created = stored.as_ref().map_or_else(Timestamp::now, |(_, created)| *created);
-    if stored.as_ref().is_none_or(|(stored, _)| *stored != spec) {
-        let text = serde_json::to_string(&(&spec, created)).map_err(decode)?;
-        opened.set_meta(KEY, &text)?;
-    }
-    DefaultNetwork::new(spec, engine, created)
+) -> Result<Vec<Network>, Error> {
+    let mut records = opened.networks()?;
+    let default = network::default_record(&records, config, instance, net, engine).await?;
+    records.retain(|record| record.id != default.id);
+    opened.put_network(&default)?;
+    records.push(default);
+    Ok(network::load(records))
 }
 
-/// Takes the containers' addresses into the pool; one that no longer fits is forgotten.
-fn restore_leases(mut stored: Vec<(Record, Runtime)>, network: &DefaultNetwork) -> Vec<(Record, Runtime)> {
+/// Takes the containers' addresses into the pools; one that no longer fits is forgotten.
+fn restore_leases(mut stored: Vec<(Record, Runtime)>, networks: &Networks) -> Vec<(Record, Runtime)> {
     for (record, runtime) in &mut stored {
-        if let Some(address) = runtime.lease.filter(|address| !network.restore(&record.id, *address)) {
-            tracing::warn!(container = %record.id, %address, "the container's address does not fit its network any more");
-            runtime.lease = None;
+        for (id, connection) in &mut runtime.connections {
+            let network = networks.get(id);
+            let bridge = network.as_ref().and_then(|network| network.as_bridge());
+            let fits = bridge.map(|bridge| bridge.restore(&record.id, connection.lease)).unwrap_or_default();
+            for address in
+                connection.lease.addresses().filter(|address| !fits.addresses().any(|fit| fit == *address))
+            {
+                tracing::warn!(container = %record.id, %address, "the container's address does not fit its network any more");
+            }
+            connection.lease = fits;
         }
     }
     stored

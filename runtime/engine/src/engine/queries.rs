@@ -1,19 +1,18 @@
 //! What readers ask. Nothing here waits for a container.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use beeline_metrics::{CgroupDirs, Datapath, InterfaceCounters, Limits, Snapshot, StateCounts, Target};
 
 use super::Engine;
-use crate::container::filter::{self, Filters, ListOptions, label_matches, name_matches};
+use crate::container::filter::{self, Filters, ListOptions, label_matches};
 use crate::container::view::ContainerView;
 use crate::error::Error;
 use crate::identity::ContainerId;
 use crate::info::{self, EngineInfo};
-use crate::network::{NetworkView, PortStatus};
+use crate::network::PortStatus;
 
 impl Engine {
     /// A container as it is now.
@@ -46,11 +45,7 @@ impl Engine {
         let empty = Vec::new();
         let labels = filters.get("label").unwrap_or(&empty);
         let without = filters.get("label!").unwrap_or(&empty);
-        let mut until = None;
-        for moment in filters.get("until").unwrap_or(&empty) {
-            let parsed = moment.parse::<jiff::Timestamp>();
-            until = Some(parsed.map_err(|_| Error::Invalid(format!("invalid filter 'until={moment}'")))?);
-        }
+        let until = filter::until(filters.get("until").unwrap_or(&empty))?;
         let (mut removed, mut freed) = (Vec::new(), 0);
         for view in self.shared.directory.views() {
             let wanted = !view.status.state.is_running()
@@ -74,52 +69,6 @@ impl Engine {
         Ok((removed, freed))
     }
 
-    /// Networks by name.
-    ///
-    /// # Errors
-    /// A filter is unknown.
-    pub fn networks(&self, filters: &Filters) -> Result<Vec<NetworkView>, Error> {
-        const KEYS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
-        if let Some(key) = filters.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(Error::Invalid(format!("invalid filter '{key}'")));
-        }
-        let matches = |network: &NetworkView, key: &str, value: &str| match key {
-            "driver" => network.driver == value,
-            "id" => network.id.starts_with(value),
-            "label" => label_matches(&network.labels, value),
-            "name" => name_matches(&network.name, value),
-            "scope" => value == "local",
-            "type" => value == "builtin",
-            // The built-in networks are never dangling.
-            _ => matches!(value, "false" | "0"),
-        };
-        let views = self.shared.network.views(&self.shared.directory.views());
-        let wanted = |network: &NetworkView| {
-            filters.iter().all(|(key, values)| {
-                values.is_empty() || values.iter().any(|value| matches(network, key, value))
-            })
-        };
-        Ok(views.into_iter().filter(wanted).collect())
-    }
-
-    /// A network by name, id or unambiguous beginning of an id.
-    ///
-    /// # Errors
-    /// There is no such network.
-    pub fn inspect_network(&self, reference: &str) -> Result<NetworkView, Error> {
-        let unknown = || Error::NoSuchNetwork { reference: reference.to_owned() };
-        if reference.is_empty() {
-            return Err(unknown());
-        }
-        let views = self.shared.network.views(&self.shared.directory.views());
-        let exact = views.iter().find(|network| network.name == reference || network.id == reference);
-        let by_prefix = || {
-            let mut matching = views.iter().filter(|network| network.id.starts_with(reference));
-            matching.next().filter(|_| matching.next().is_none())
-        };
-        exact.or_else(by_prefix).cloned().ok_or_else(unknown)
-    }
-
     /// Every open port, and what came through it.
     #[must_use]
     pub fn ports(&self) -> Vec<PortStatus> {
@@ -127,7 +76,7 @@ impl Engine {
         let by_address: BTreeMap<_, _> = views
             .iter()
             .flat_map(|view| {
-                view.endpoints.iter().filter_map(move |end| Some((IpAddr::from(end.address?), view)))
+                view.endpoints.iter().flat_map(move |end| end.addresses().map(move |ip| (ip, view)))
             })
             .collect();
         let publishes = self.shared.net.publishes().unwrap_or_else(|error| {
@@ -224,16 +173,18 @@ impl Engine {
     }
 
     fn interfaces(&self, view: &ContainerView) -> Vec<InterfaceCounters> {
-        let Some(endpoint) = &view.net else { return Vec::new() };
-        let Ok(counters) = self.shared.net.counters(endpoint) else { return Vec::new() };
-        vec![InterfaceCounters {
-            interface: endpoint.ifname.clone(),
-            rx_bytes: counters.rx_bytes,
-            rx_packets: counters.rx_packets,
-            rx_dropped: counters.rx_dropped,
-            tx_bytes: counters.tx_bytes,
-            tx_packets: counters.tx_packets,
-            tx_dropped: counters.tx_dropped,
-        }]
+        let counted = view.net.iter().filter_map(|endpoint| {
+            let counters = self.shared.net.counters(endpoint).ok()?;
+            Some(InterfaceCounters {
+                interface: endpoint.ifname.clone(),
+                rx_bytes: counters.rx_bytes,
+                rx_packets: counters.rx_packets,
+                rx_dropped: counters.rx_dropped,
+                tx_bytes: counters.tx_bytes,
+                tx_packets: counters.tx_packets,
+                tx_dropped: counters.tx_dropped,
+            })
+        });
+        counted.collect()
     }
 }

@@ -24,8 +24,13 @@ pub(super) async fn reconcile(shared: &Arc<Shared>, stored: Vec<(Record, Runtime
         }
     }
     let keep = Keep {
-        networks: vec![shared.network.spec().clone()],
-        endpoints: running.iter().filter_map(|actor| actor.endpoint().cloned()).collect(),
+        networks: shared
+            .networks
+            .all()
+            .iter()
+            .filter_map(|network| network.as_bridge().map(|bridge| bridge.spec.clone()))
+            .collect(),
+        endpoints: running.iter().flat_map(|actor| actor.endpoints().cloned()).collect(),
         publishes: running.iter().flat_map(Actor::publishes).collect(),
     };
     let lost = shared.net.reconcile(keep).await;

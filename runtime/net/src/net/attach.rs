@@ -4,6 +4,7 @@
 //! moves into the container's for addresses and routes. Requests share no lock of ours.
 
 use std::{
+    net::IpAddr,
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
     thread,
@@ -11,12 +12,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Inner, detach::remove_link_later, network::Network};
+use super::{Inner, detach::remove_link_later, network::Network, tell};
 use crate::{
-    Endpoint, EndpointSpec, Error, datapath,
+    Address, Endpoint, EndpointSpec, Error, Families,
     netlink::{HostLink, Netlink, VethPair},
     netns,
     spec::veth_name,
+    sysctl,
 };
 
 /// How often another name is tried when one is taken by a device that is on its way out.
@@ -54,13 +56,13 @@ fn undo(inner: &Arc<Inner>, endpoint: &Endpoint) {
 impl Inner {
     fn attach(self: &Arc<Self>, netns: &OwnedFd, spec: &EndpointSpec) -> Result<Endpoint, Error> {
         let network = self.network(spec.network)?;
-        check_address(&network, spec)?;
+        check_addresses(&network, spec)?;
         let host = Netlink::open()?;
         let link = self.make_pair(&host, netns, spec, &network)?;
         let endpoint = to_endpoint(&link, spec, &network);
         let connected = self
-            .connect(&host, &link, spec, network.mtu)
-            .and_then(|()| configure_inside(netns, spec, &network));
+            .connect(&host, &endpoint)
+            .and_then(|()| configure_inside(netns, &endpoint, network.mac, spec.routes));
         if let Err(error) = connected {
             undo(self, &endpoint);
             return Err(error);
@@ -95,48 +97,97 @@ impl Inner {
     }
 
     /// Brings up the host's end and tells the datapath.
-    fn connect(&self, host: &Netlink, link: &HostLink, spec: &EndpointSpec, mtu: u32) -> Result<(), Error> {
-        self.datapath.set_endpoint(&datapath::EndpointSpec {
-            ipv4: Some(spec.ip),
-            ipv6: None,
-            mac: spec.mac,
-            host_ifindex: link.index,
-            network: spec.network,
-        })?;
-        self.datapath.attach_container(link.index, &link.name)?;
+    fn connect(&self, host: &Netlink, endpoint: &Endpoint) -> Result<(), Error> {
+        let (index, name) = (endpoint.host_ifindex, &endpoint.host_ifname);
+        self.datapath.set_endpoint(&tell::endpoint(endpoint))?;
+        self.datapath.attach_container(index, name)?;
         // The route look-up of packets that leave the host asks whether the device they came by may forward.
-        host.raise(link.index, &link.name, mtu, true)
+        if endpoint.ipv6.is_some() {
+            sysctl::forward_ipv6(name);
+        }
+        host.raise(index, name, endpoint.mtu, true)
     }
 }
 
 /// Moves this thread into the container's namespace, for good.
-fn configure_inside(netns: &OwnedFd, spec: &EndpointSpec, network: &Network) -> Result<(), Error> {
+fn configure_inside(
+    netns: &OwnedFd,
+    endpoint: &Endpoint,
+    gateway_mac: [u8; 6],
+    routes: Families,
+) -> Result<(), Error> {
     netns::enter(netns.as_fd())?;
     let inside = Netlink::open()?;
-    let device = || Error::DeviceGone { device: spec.ifname.clone() };
-    let index = inside.link(&spec.ifname)?.ok_or_else(device)?.index;
-    inside.raise(index, &spec.ifname, network.mtu, false)?;
-    inside.add_address(index, spec.ip, network.spec.subnet.prefix_len())?;
-    // Spares the first packet a question.
-    inside.add_neighbour(index, network.spec.gateway, network.mac)?;
-    inside.add_default_route(index, network.spec.gateway)
+    let name = &endpoint.ifname;
+    let index = index_of(&inside, name)?;
+    sysctl::set_ipv6(name, endpoint.ipv6.is_some());
+    inside.raise(index, name, endpoint.mtu, false)?;
+    for (address, gateway) in endpoint.networks() {
+        inside.add_address(index, address)?;
+        // Spares the first packet a question.
+        inside.add_neighbour(index, gateway, gateway_mac)?;
+        let is_default = if gateway.is_ipv4() { routes.ipv4 } else { routes.ipv6 };
+        if is_default {
+            inside.set_default_route(index, gateway)?;
+        }
+    }
+    Ok(())
 }
 
-fn check_address(network: &Network, spec: &EndpointSpec) -> Result<(), Error> {
-    let mut pool = crate::Ipam::new(network.spec.subnet, network.spec.gateway)?;
-    pool.allocate(Some(spec.ip)).map(drop)
+/// Makes a container's default routes those by `ipv4` and `ipv6`, devices with gateways, and removes a family's without one.
+pub(super) fn set_default_routes(
+    netns: &OwnedFd,
+    ipv4: Option<&(String, IpAddr)>,
+    ipv6: Option<&(String, IpAddr)>,
+) -> Result<(), Error> {
+    netns::on_own_thread("beeline-routes", || {
+        netns::enter(netns.as_fd())?;
+        let inside = Netlink::open()?;
+        for (wanted, is_ipv4) in [(ipv4, true), (ipv6, false)] {
+            match wanted {
+                Some((name, gateway)) => inside.set_default_route(index_of(&inside, name)?, *gateway)?,
+                None => inside.remove_default_route(is_ipv4)?,
+            }
+        }
+        Ok(())
+    })
+}
+
+fn index_of(inside: &Netlink, name: &str) -> Result<u32, Error> {
+    let link = inside.link(name)?.ok_or_else(|| Error::DeviceGone { device: name.to_owned() })?;
+    Ok(link.index)
+}
+
+fn check_addresses(network: &Network, spec: &EndpointSpec) -> Result<(), Error> {
+    let families = (network.spec.ipv4.is_some(), network.spec.ipv6.is_some());
+    if (spec.ipv4.is_some(), spec.ipv6.is_some()) != families || families == (false, false) {
+        return Err(Error::Families { id: spec.id.clone(), network: network.spec.name.clone() });
+    }
+    let addresses = spec.ipv4.map(IpAddr::from).into_iter().chain(spec.ipv6.map(IpAddr::from));
+    for ((subnet, gateway), address) in network.spec.ranges().zip(addresses) {
+        crate::Ipam::new(subnet, gateway)?.allocate(Some(address))?;
+    }
+    Ok(())
 }
 
 fn to_endpoint(link: &HostLink, spec: &EndpointSpec, network: &Network) -> Endpoint {
+    let (ipv4, ipv6) = (network.spec.ipv4, network.spec.ipv6);
     Endpoint {
         id: spec.id.clone(),
         network: spec.network,
         host_ifindex: link.index,
         host_ifname: link.name.clone(),
         ifname: spec.ifname.clone(),
-        ip: spec.ip,
-        prefix_len: network.spec.subnet.prefix_len(),
-        gateway: network.spec.gateway,
+        ipv4: spec.ipv4.zip(ipv4).map(|(ip, range)| Address {
+            ip,
+            prefix_len: range.subnet.prefix_len(),
+            gateway: range.gateway,
+        }),
+        ipv6: spec.ipv6.zip(ipv6).map(|(ip, range)| Address {
+            ip,
+            prefix_len: range.subnet.prefix_len(),
+            gateway: range.gateway,
+        }),
         mac: spec.mac,
         mtu: network.mtu,
     }

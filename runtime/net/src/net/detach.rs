@@ -26,6 +26,18 @@ pub(super) async fn detach(inner: &Arc<Inner>, endpoint: Endpoint) -> Result<(),
     disconnected
 }
 
+/// Disconnects an endpoint whose namespace goes on: its device goes at once.
+pub(super) async fn remove(inner: &Arc<Inner>, endpoint: Endpoint) -> Result<(), Error> {
+    let worker = Arc::clone(inner);
+    blocking("remove an endpoint", move || {
+        let mut errors = Vec::new();
+        errors.extend(worker.disconnect(&endpoint).err());
+        errors.extend(remove_link(endpoint.host_ifindex, &endpoint.host_ifname).err());
+        Error::collect(|| format!("remove the endpoint {}", endpoint.host_ifname), errors)
+    })
+    .await
+}
+
 /// Removes the host's device in the background, unless it goes by itself.
 pub(super) fn remove_link_later(inner: &Arc<Inner>, endpoint: &Endpoint) {
     let (index, name) = (endpoint.host_ifindex, endpoint.host_ifname.clone());
@@ -61,7 +73,9 @@ impl Inner {
     /// Takes an endpoint out of the datapath with everything published for it.
     pub(super) fn disconnect(&self, endpoint: &Endpoint) -> Result<(), Error> {
         let mut errors = Vec::new();
-        errors.extend(self.unpublish_all_of(endpoint.ip.into()).err());
+        for address in endpoint.addresses() {
+            errors.extend(self.unpublish_all_of(address).err());
+        }
         errors.extend(self.datapath.remove_endpoint(endpoint.host_ifindex).map_err(Error::from).err());
         let detached = self.datapath.detach_container(endpoint.host_ifindex, &endpoint.host_ifname);
         errors.extend(detached.map_err(Error::from).err());

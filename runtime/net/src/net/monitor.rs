@@ -67,6 +67,7 @@ async fn watch(inner: &Weak<Inner>) -> std::io::Result<()> {
         MulticastGroup::Ipv4Ifaddr,
         MulticastGroup::Ipv6Ifaddr,
         MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
     ];
     let (mut connection, _handle, mut messages) = new_multicast_connection(&groups)?;
     // Thousands of containers' devices coming at once must not push out the message of an uplink.
@@ -118,5 +119,13 @@ fn concerns_uplinks(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
 }
 
 fn is_our_link(link: &LinkMessage) -> bool {
-    link.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::IfName(name) if is_ours(name)))
+    let (mut name, mut description) = ("", None);
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = text.as_str(),
+            LinkAttribute::IfAlias(text) => description = Some(text.as_str()),
+            _ => {}
+        }
+    }
+    is_ours(name, description)
 }

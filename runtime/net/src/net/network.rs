@@ -1,16 +1,16 @@
 //! Networks: a bridge device without ports that carries the gateway's address.
 
-use std::net::IpAddr;
-
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::Inner;
 use crate::{
-    Error, NetworkSpec, datapath,
+    Error, NetworkSpec,
     host::HostNetwork,
     mac_of,
     netlink::{HostLink, Netlink},
-    spec::check_device,
+    network_device,
+    spec::{check_device, mark_of},
+    sysctl,
 };
 
 /// A network that was created.
@@ -24,61 +24,81 @@ pub(super) struct Network {
 impl Inner {
     pub(super) fn create_network(&self, spec: &NetworkSpec) -> Result<(), Error> {
         check_device(&spec.device, &self.instance)?;
-        // Checks the subnet and the gateway.
-        crate::Ipam::new(spec.subnet, spec.gateway)?;
+        for (subnet, gateway) in spec.ranges() {
+            crate::Ipam::new(subnet, gateway)?;
+        }
         let netlink = Netlink::open()?;
         let mtu = match spec.mtu {
             Some(mtu) => mtu,
             None => HostNetwork::read()?.default_mtu(),
         };
         let link = self.gateway_device(&netlink, spec, mtu)?;
-        let mac = link.mac.unwrap_or(mac_of(spec.gateway));
-        self.datapath.set_network(&datapath::NetworkSpec {
-            id: spec.id,
-            gateway_ifindex: link.index,
-            gateway_mac: mac,
-            ipv4: Some((spec.subnet.trunc(), spec.gateway)),
-            ipv6: None,
-            mtu,
-            icc: spec.icc,
-            internal: spec.internal,
-            masquerade: spec.masquerade,
-            routed: false,
-            flow_quota: None,
-        })?;
+        let mac = link.mac.ok_or_else(|| Error::DeviceGone { device: link.name.clone() })?;
+        let network = Network { spec: spec.clone(), mac, mtu };
+        self.datapath.set_network(&network.to_datapath(link.index))?;
         self.datapath.attach_gateway(link.index, &link.name)?;
         let mut networks = self.networks.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        networks.insert(spec.id, Network { spec: spec.clone(), mac, mtu });
+        networks.insert(spec.id, network);
         drop(networks);
-        // The gateway's address is one of the host's own.
+        // The gateway's addresses are of the host's own.
         self.refresh_uplinks()
     }
 
-    /// The network's device, up and with the gateway's address alone.
+    /// The network's device, up and with the gateway's addresses alone.
     fn gateway_device(&self, netlink: &Netlink, spec: &NetworkSpec, mtu: u32) -> Result<HostLink, Error> {
         let name = &spec.device;
-        if netlink.link(name)?.is_none() {
-            netlink.add_bridge(name, mac_of(spec.gateway), mtu)?;
-        }
-        let link = netlink.link(name)?.ok_or_else(|| Error::DeviceGone { device: name.clone() })?;
-        if !link.bridge {
+        let link = match netlink.link(name)? {
+            Some(link) => link,
+            None => self.make_gateway(netlink, spec, mtu)?,
+        };
+        if !link.bridge || !link.is_of_instance(&self.instance) {
             return Err(Error::InvalidDevice {
                 name: name.clone(),
-                reason: "a device of this name is there and is no bridge: remove it or configure another instance",
+                reason: "another device of this name is there: remove it, or choose another name",
             });
         }
+        if spec.ipv6.is_some() {
+            sysctl::set_ipv6(name, true);
+            sysctl::forward_ipv6(name);
+        }
         // What needs an ICMP error, or cutting, is forwarded by the host's stack: it comes by this device.
-        netlink.raise(link.index, name, mtu, true)?;
+        netlink.raise_gateway(link.index, name, mtu, &mark_of(&self.instance))?;
+        let wanted: Vec<IpNet> = spec
+            .ranges()
+            .filter_map(|(subnet, gateway)| IpNet::new(gateway, subnet.prefix_len()).ok())
+            .collect();
         for address in netlink.addresses()?.iter().filter(|address| address.index == link.index) {
-            if let IpAddr::V4(ip) = address.address
-                && ip != spec.gateway
-                && let Ok(address) = Ipv4Net::new(ip, address.prefix_len)
+            if let Ok(address) = IpNet::new(address.address, address.prefix_len)
+                && !wanted.contains(&address)
             {
                 netlink.remove_address(link.index, address)?;
             }
         }
-        netlink.add_address(link.index, spec.gateway, spec.subnet.prefix_len())?;
+        for address in wanted {
+            netlink.add_address(link.index, address)?;
+        }
         Ok(link)
+    }
+
+    /// Makes the bridge device. It gets a name of the user's together with its description, so that one whose maker died
+    /// half way is known for the instance's by one or the other.
+    fn make_gateway(&self, netlink: &Netlink, spec: &NetworkSpec, mtu: u32) -> Result<HostLink, Error> {
+        let gone = || Error::DeviceGone { device: spec.device.clone() };
+        let (_, gateway) =
+            spec.ranges().next().ok_or_else(|| Error::NoAddresses { network: spec.name.clone() })?;
+        let first_name = if crate::spec::is_of_instance(&spec.device, None, &self.instance) {
+            spec.device.clone()
+        } else {
+            network_device(&self.instance, spec.id)
+        };
+        if netlink.link(&first_name)?.is_none() {
+            netlink.add_bridge(&first_name, mac_of(gateway), mtu)?;
+        }
+        if first_name != spec.device {
+            let link = netlink.link(&first_name)?.ok_or_else(gone)?;
+            netlink.rename(&link, &spec.device, &mark_of(&self.instance))?;
+        }
+        netlink.link(&spec.device)?.ok_or_else(gone)
     }
 
     pub(super) fn remove_network(&self, id: u32, device: &str) -> Result<(), Error> {

@@ -133,7 +133,7 @@ mod tests {
             host_ip: IpAddr::from(host),
             host_first: first,
             host_last: last,
-            container_ip: IpAddr::from([172, 31, 0, container]),
+            container_ip: [172, 31, 0, container].into(),
             container_first: 80,
         }
     }

@@ -1,12 +1,12 @@
 //! After a restart: what is to be, is; what is not to be, is removed. And the end of an instance.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{Inner, lock};
+use super::{Inner, lock, tell};
 use crate::{
-    Endpoint, Error, NetworkSpec, Publish, datapath,
+    Endpoint, Error, NetworkSpec, Publish,
     netlink::{HostLink, Netlink},
-    spec::{is_of_instance, veth_prefix},
+    spec::veth_prefix,
 };
 
 /// What a restarted daemon knows to be in use.
@@ -45,13 +45,7 @@ impl Inner {
 
     /// Says again what is, which changes nothing but puts new programs behind old links.
     fn keep_endpoint(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        self.datapath.set_endpoint(&datapath::EndpointSpec {
-            ipv4: Some(endpoint.ip),
-            ipv6: None,
-            mac: endpoint.mac,
-            host_ifindex: endpoint.host_ifindex,
-            network: endpoint.network,
-        })?;
+        self.datapath.set_endpoint(&tell::endpoint(endpoint))?;
         Ok(self.datapath.attach_container(endpoint.host_ifindex, &endpoint.host_ifname)?)
     }
 
@@ -59,7 +53,7 @@ impl Inner {
         let wanted: Vec<Publish> = keep
             .publishes
             .iter()
-            .filter(|publish| !lost.iter().any(|endpoint| publish.container_ip == endpoint.ip))
+            .filter(|publish| !lost.iter().any(|endpoint| has_address(endpoint, publish.container_ip)))
             .copied()
             .collect();
         let present = lock(&self.published).all();
@@ -87,7 +81,7 @@ impl Inner {
         links: &[HostLink],
         errors: &mut Vec<Error>,
     ) {
-        for link in links.iter().filter(|link| is_of_instance(&link.name, &self.instance)) {
+        for link in links.iter().filter(|link| link.is_of_instance(&self.instance)) {
             let is_kept = present.iter().any(|endpoint| endpoint.host_ifindex == link.index)
                 || keep.networks.iter().any(|network| network.device == link.name);
             if !is_kept {
@@ -125,7 +119,7 @@ impl Inner {
         self.detach_uplinks();
         let removed = Netlink::open().and_then(|netlink| {
             let links = netlink.links()?;
-            let own = links.iter().filter(|link| is_of_instance(&link.name, &self.instance));
+            let own = links.iter().filter(|link| link.is_of_instance(&self.instance));
             errors.extend(own.filter_map(|link| self.remove_device(&netlink, link).err()));
             Ok(())
         });
@@ -139,4 +133,8 @@ impl Inner {
 
 fn is_present(endpoint: &Endpoint, links: &[HostLink]) -> bool {
     links.iter().any(|link| link.index == endpoint.host_ifindex && link.name == endpoint.host_ifname)
+}
+
+fn has_address(endpoint: &Endpoint, address: IpAddr) -> bool {
+    endpoint.addresses().any(|own| own == address)
 }

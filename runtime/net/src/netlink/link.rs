@@ -14,7 +14,7 @@ use rtnetlink::{
 };
 
 use super::{Existing, HostLink, Netlink, failed, is_gone};
-use crate::Error;
+use crate::{Error, sysctl};
 
 /// A veth pair whose other end is made inside a network namespace.
 #[derive(Debug)]
@@ -76,23 +76,40 @@ impl Netlink {
             .map_err(failed("create the bridge device", name))
     }
 
+    /// Gives a device that is down another name, and a description with it.
+    pub(crate) fn rename(&self, link: &HostLink, name: &str, description: &str) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index)
+            .name(name.to_owned())
+            .append_extra_attribute(LinkAttribute::IfAlias(description.to_owned()))
+            .build();
+        self.set_link(message).map_err(failed("rename the device", format!("{} to {name}", link.name)))
+    }
+
     /// Brings a device of ours up; it forwards, alone of all devices, when told so, and gets no IPv6 address of its own accord.
     pub(crate) fn raise(&self, index: u32, name: &str, mtu: u32, forwarding: bool) -> Result<(), Error> {
+        let message = Self::raised(index, mtu, forwarding).build();
+        self.set_link(message).map_err(failed("bring up the device", name))
+    }
+
+    /// Brings a gateway device up, described as what it is.
+    pub(crate) fn raise_gateway(&self, index: u32, name: &str, mtu: u32, mark: &str) -> Result<(), Error> {
+        let description = LinkAttribute::IfAlias(mark.to_owned());
+        let message = Self::raised(index, mtu, true).append_extra_attribute(description).build();
+        self.set_link(message).map_err(failed("bring up the device", name))
+    }
+
+    fn raised(index: u32, mtu: u32, forwarding: bool) -> LinkMessageBuilder<LinkUnspec> {
         let mut families = Vec::new();
         if forwarding {
             let mut configuration = InetDevConf::default();
             configuration.forwarding = 1;
             families.push(AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(configuration)]));
         }
-        if has_ipv6() {
+        if sysctl::has_ipv6() {
             families.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
         }
-        let message = LinkUnspec::new_with_index(index)
-            .mtu(mtu)
-            .up()
-            .append_extra_attribute(LinkAttribute::AfSpecUnspec(families))
-            .build();
-        self.set_link(message).map_err(failed("bring up the device", name))
+        let link = LinkUnspec::new_with_index(index).mtu(mtu).up();
+        link.append_extra_attribute(LinkAttribute::AfSpecUnspec(families))
     }
 
     /// Brings the loopback device up.
@@ -116,8 +133,4 @@ impl Netlink {
 
 fn is_taken(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(libc::EEXIST)
-}
-
-fn has_ipv6() -> bool {
-    std::path::Path::new("/proc/sys/net/ipv6").exists()
 }

@@ -1,10 +1,10 @@
 //! What the network namespace has: devices, addresses, routes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use rtnetlink::{
-    LinkUnspec, RouteMessageBuilder,
+    LinkUnspec,
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope},
@@ -14,13 +14,18 @@ use rtnetlink::{
 };
 
 use super::{Netlink, failed, is_gone};
-use crate::Error;
+use crate::{
+    Error,
+    spec::{is_of_instance, is_ours},
+};
 
 /// A device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostLink {
     pub(crate) index: u32,
     pub(crate) name: String,
+    /// What a user or we say about it.
+    pub(crate) description: Option<String>,
     pub(crate) mac: Option<[u8; 6]>,
     pub(crate) mtu: u32,
     pub(crate) up: bool,
@@ -32,25 +37,37 @@ pub(crate) struct HostLink {
     pub(crate) port: bool,
 }
 
+impl HostLink {
+    /// Whether it belongs to Beeline, this instance or another.
+    pub(crate) fn is_ours(&self) -> bool {
+        is_ours(&self.name, self.description.as_deref())
+    }
+
+    /// Whether it belongs to the instance.
+    pub(crate) fn is_of_instance(&self, instance: &str) -> bool {
+        is_of_instance(&self.name, self.description.as_deref(), instance)
+    }
+}
+
 /// An address of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostAddress {
     pub(crate) index: u32,
     pub(crate) address: IpAddr,
     pub(crate) prefix_len: u8,
-    /// Not the first of its subnet.
+    /// Not the first of its subnet, or one that is given up soon.
     pub(crate) secondary: bool,
     /// Valid beyond the link.
     pub(crate) global: bool,
 }
 
-/// An IPv4 unicast route of the main table.
+/// A unicast route of the main table, beyond one link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostRoute {
-    pub(crate) destination: Ipv4Net,
+    pub(crate) destination: IpNet,
     /// The device; none for a route over several.
     pub(crate) index: Option<u32>,
-    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) source: Option<IpAddr>,
     pub(crate) priority: u32,
 }
 
@@ -76,11 +93,16 @@ impl Netlink {
             .map_err(failed("list", "the addresses"))
     }
 
-    /// The IPv4 routes of the main table.
+    /// The routes of the main table, both families'.
     pub(crate) fn routes(&self) -> Result<Vec<HostRoute>, Error> {
-        let mut message = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        message.header.kind = RouteType::Unspec;
-        self.dump(RouteNetlinkMessage::GetRoute(message), read_route).map_err(failed("list", "the routes"))
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut message = RouteMessage::default();
+            message.header.address_family = family;
+            let found = self.dump(RouteNetlinkMessage::GetRoute(message), read_route);
+            routes.extend(found.map_err(failed("list", "the routes"))?);
+        }
+        Ok(routes)
     }
 }
 
@@ -90,6 +112,7 @@ fn read_link(message: RouteNetlinkMessage) -> Option<HostLink> {
     let mut link = HostLink {
         index: message.header.index,
         name: String::new(),
+        description: None,
         mac: None,
         mtu: 1500,
         up: message.header.flags.contains(LinkFlags::Up),
@@ -102,6 +125,7 @@ fn read_link(message: RouteNetlinkMessage) -> Option<HostLink> {
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::IfAlias(text) => link.description = Some(text),
             LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok(),
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(_) => link.port = true,
@@ -130,7 +154,10 @@ fn read_address(message: RouteNetlinkMessage) -> Option<HostAddress> {
         index: message.header.index,
         address: local.or(peer)?,
         prefix_len: message.header.prefix_len,
-        secondary: message.header.flags.contains(AddressHeaderFlags::Secondary),
+        secondary: message
+            .header
+            .flags
+            .intersects(AddressHeaderFlags::Secondary | AddressHeaderFlags::Deprecated),
         global: message.header.scope == AddressScope::Universe,
     })
 }
@@ -139,25 +166,39 @@ fn read_route(message: RouteNetlinkMessage) -> Option<HostRoute> {
     let RouteNetlinkMessage::NewRoute(message) = message else { return None };
     let in_main_table = message.header.table == RouteHeader::RT_TABLE_MAIN;
     let is_unicast = message.header.kind == RouteType::Unicast;
-    if message.header.address_family != AddressFamily::Inet || !in_main_table || !is_unicast {
-        return None;
-    }
-    to_route(&message)
+    if in_main_table && is_unicast { to_route(&message) } else { None }
 }
 
 fn to_route(message: &RouteMessage) -> Option<HostRoute> {
-    let mut destination = Ipv4Addr::UNSPECIFIED;
+    let mut destination = match message.header.address_family {
+        AddressFamily::Inet => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
     let (mut index, mut source, mut priority) = (None, None, 0);
     for attribute in &message.attributes {
         match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = *address,
+            RouteAttribute::Destination(address) => destination = to_address(address)?,
             RouteAttribute::Oif(device) => index = Some(*device),
-            RouteAttribute::PrefSource(RouteAddress::Inet(address)) => source = Some(*address),
+            RouteAttribute::PrefSource(address) => source = to_address(address),
             RouteAttribute::Priority(metric) => priority = *metric,
             RouteAttribute::MultiPath(hops) => index = hops.first().map(|hop| hop.interface_index),
             _ => {}
         }
     }
-    let destination = Ipv4Net::new(destination, message.header.destination_prefix_length).ok()?;
+    // Every device with IPv6 has such; they lead nowhere.
+    if matches!(destination, IpAddr::V6(address) if address.is_unicast_link_local() || address.is_multicast())
+    {
+        return None;
+    }
+    let destination = IpNet::new(destination, message.header.destination_prefix_length).ok()?;
     Some(HostRoute { destination, index, source, priority })
+}
+
+fn to_address(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
 }

@@ -12,7 +12,8 @@ use std::{
 };
 
 use beeline_net::{
-    Endpoint, EndpointSpec, Error, Net, NetConfig, Netns, NetworkSpec, Protocol, Publish, mac_of,
+    Endpoint, EndpointSpec, Error, Families, Net, NetConfig, Netns, NetworkSpec, Protocol, Publish, Range4,
+    mac_of,
 };
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -34,7 +35,7 @@ pub(crate) struct Container {
 
 impl Container {
     pub(crate) fn ip(&self) -> Ipv4Addr {
-        self.endpoint.ip
+        self.endpoint.ipv4.unwrap().ip
     }
 }
 
@@ -127,8 +128,8 @@ impl Bed {
             id: NETWORK,
             name: "bridge".into(),
             device: beeline_net::default_device(&self.instance),
-            subnet: "172.31.7.0/24".parse().unwrap(),
-            gateway: Ipv4Addr::new(172, 31, 7, 1),
+            ipv4: Some(Range4 { subnet: "172.31.7.0/24".parse().unwrap(), gateway: [172, 31, 7, 1].into() }),
+            ipv6: None,
             mtu: None,
             icc: true,
             internal: false,
@@ -146,7 +147,15 @@ impl Bed {
 
 pub(crate) fn endpoint(id: &str, last: u8) -> EndpointSpec {
     let ip = Ipv4Addr::new(172, 31, 7, last);
-    EndpointSpec { id: id.into(), network: NETWORK, ifname: "eth0".into(), ip, mac: mac_of(ip) }
+    EndpointSpec {
+        id: id.into(),
+        network: NETWORK,
+        ifname: "eth0".into(),
+        ipv4: Some(ip),
+        ipv6: None,
+        mac: mac_of(ip.into()),
+        routes: Families { ipv4: true, ipv6: false },
+    }
 }
 
 /// A container with an address.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, os::fd::AsFd as _, time::Instant};
 
-use beeline_net::{Error, ErrorKind, Net, NetworkSpec};
+use beeline_net::{Error, ErrorKind, Net, NetworkSpec, Range4};
 
 use crate::{
     bed::{
@@ -64,7 +64,8 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
         assert!(matches!(error, Error::Netlink { .. }), "{error}");
         let foreign = NetworkSpec { id: 2, device: "up0".into(), ..bed.network() };
         assert_eq!(net.create_network(foreign).await.unwrap_err().kind(), ErrorKind::InvalidParameter);
-        let outside = NetworkSpec { gateway: HOST, ..bed.network() };
+        let range = Range4 { gateway: HOST, ..bed.network().ipv4.unwrap() };
+        let outside = NetworkSpec { ipv4: Some(range), ..bed.network() };
         assert_eq!(net.create_network(outside).await.unwrap_err().kind(), ErrorKind::InvalidParameter);
         net.settle().await;
         assert_eq!(inside(&netns, links), ["lo"]);
@@ -131,7 +132,8 @@ fn two_instances_in_one_namespace_do_not_meet() {
         let other = Bed { instance: second_instance(&bed.instance), client: bed.client.try_clone().unwrap() };
         let (net, other_net) = (bed.start().await, other.open().await);
         let mut network = other.network();
-        (network.subnet, network.gateway) = ("172.31.8.0/24".parse().unwrap(), [172, 31, 8, 1].into());
+        network.ipv4 =
+            Some(Range4 { subnet: "172.31.8.0/24".parse().unwrap(), gateway: [172, 31, 8, 1].into() });
         other_net.create_network(network).await.unwrap();
         let one = container(&net, 2).await;
         let _one = Servers::start(&one.netns, 80);

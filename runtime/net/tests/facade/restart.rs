@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use beeline_net::{Keep, Protocol};
+use beeline_net::{Address, Keep, Protocol};
 
 use crate::{
     bed::{CLIENT, HOST, container, inside, links, publish, run},
@@ -63,15 +63,16 @@ fn what_the_next_daemon_does_not_know_is_removed() {
         drop(net);
 
         let net = bed.open().await;
+        let address = Address { ip: [172, 31, 7, 9].into(), ..kept.endpoint.ipv4.unwrap() };
         let gone = beeline_net::Endpoint {
             host_ifname: "bv-gone".into(),
-            ip: [172, 31, 7, 9].into(),
+            ipv4: Some(address),
             ..kept.endpoint.clone()
         };
         let keep = Keep {
             networks: vec![bed.network()],
             endpoints: vec![kept.endpoint.clone(), gone.clone()],
-            publishes: vec![of_kept, missing, publish(Protocol::Tcp, any, 8084, gone.ip, 80)],
+            publishes: vec![of_kept, missing, publish(Protocol::Tcp, any, 8084, address.ip, 80)],
         };
         assert_eq!(net.reconcile(keep).await.unwrap(), [gone]);
         let mut published: Vec<_> =

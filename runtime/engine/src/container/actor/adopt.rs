@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{Actor, end};
 use crate::container::shim::{ShimError, ShimLink};
 use crate::container::status::{ContainerState, ContainerStatus};
+use crate::network::EndpointConfig;
 
 /// How long a shim may take to answer. One that hangs is not worth the whole daemon's start.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -35,11 +36,7 @@ impl Actor {
             Ok(Ok((link, status))) => match status.state {
                 State::Running => {
                     self.link = Some(link);
-                    if let Some(lease) = self.runtime.lease {
-                        // It is in use: it must not be taken for a resting one.
-                        let kept = self.shared.network.lease(&self.record.id, Some(lease));
-                        debug_assert!(kept.is_ok(), "a restored lease is its container's");
-                    }
+                    self.keep_connections();
                     self.runtime.status = ContainerStatus {
                         state: ContainerState::Running,
                         pid: status.pid,
@@ -65,15 +62,33 @@ impl Actor {
         }
     }
 
-    /// The connection to the network that a running container keeps, with its address.
-    pub(crate) fn endpoint(&self) -> Option<&beeline_net::Endpoint> {
-        self.runtime.endpoint.as_ref()
+    /// Keeps the connections that the record has, and forgets one that a daemon died over.
+    fn keep_connections(&mut self) {
+        let (id, networks) = (self.record.id.clone(), self.shared.clone());
+        let wanted = &self.record.networks;
+        self.runtime.connections.retain(|network, connection| {
+            let Some(network) = networks.networks.get(network) else { return false };
+            let Some(bridge) = network.as_bridge() else { return false };
+            if connection.endpoint.is_none() || !wanted.contains_key(network.name()) {
+                bridge.release(&id);
+                return false;
+            }
+            // Its addresses are in use: they must not be taken for resting ones.
+            if let Err(error) = bridge.lease(&id, &EndpointConfig::default()) {
+                tracing::error!(container = %id, error = error.full(), "the container's address is another's, too");
+            }
+            true
+        });
+    }
+
+    /// The connections to networks that a running container keeps, with their addresses.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &beeline_net::Endpoint> {
+        self.runtime.endpoints()
     }
 
     /// The open ports of a running container.
     pub(crate) fn publishes(&self) -> Vec<beeline_net::Publish> {
-        let Some(endpoint) = &self.runtime.endpoint else { return Vec::new() };
-        self.runtime.published.iter().map(|publish| crate::network::to_net(publish, endpoint.ip)).collect()
+        self.runtime.published.iter().map(crate::publish::to_net).collect()
     }
 
     /// Brings record and status of a container that does not run in line. True if it is removed.

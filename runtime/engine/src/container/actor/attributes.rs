@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Actor;
 use crate::event::EventSubject;
+use crate::network::Network;
 
 impl Actor {
     /// Tells listeners that the container exists.
@@ -20,14 +21,9 @@ impl Actor {
         self.shared.events.publish(EventSubject::Container, action, self.record.id.as_str(), attributes);
     }
 
-    /// Tells listeners what happened between the container and its network.
-    pub(super) fn network_event(&self, action: &str) {
-        let Some(network) = self.shared.network.of_mode(&self.record.config) else { return };
-        let attributes = BTreeMap::from([
-            ("container".to_owned(), self.record.id.to_string()),
-            ("name".to_owned(), network.name.to_owned()),
-            ("type".to_owned(), network.driver.to_owned()),
-        ]);
-        self.shared.events.publish(EventSubject::Network, action, network.id.as_str(), attributes);
+    /// Tells listeners what happened between the container and a network.
+    pub(super) fn network_event(&self, action: &str, network: &Network) {
+        let attributes = BTreeMap::from([("container".to_owned(), self.record.id.to_string())]);
+        self.shared.network_event(action, network, attributes);
     }
 }

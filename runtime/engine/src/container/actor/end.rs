@@ -54,8 +54,8 @@ impl Actor {
             self.event("oom", []);
         }
         self.event("die", [("exitCode", exit.code.to_string())]);
-        if disconnected {
-            self.network_event("disconnect");
+        for network in disconnected {
+            self.network_event("disconnect", &network);
         }
         if self.stopping.as_ref().is_some_and(|stopping| stopping.announced) {
             self.event("stop", []);

@@ -52,8 +52,12 @@ impl Actor {
             self.store().await;
             return Err(error);
         }
-        if let Some(lease) = self.runtime.lease.take() {
-            self.shared.network.release(&self.record.id, lease);
+        for id in std::mem::take(&mut self.runtime.connections).into_keys() {
+            if let Some(bridge) =
+                self.shared.networks.get(&id).as_ref().and_then(|network| network.as_bridge())
+            {
+                bridge.release(&self.record.id);
+            }
         }
         self.waiting.clear();
         self.event("destroy", []);

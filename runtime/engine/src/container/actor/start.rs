@@ -7,6 +7,7 @@
 //! ```
 //! Whatever fails, everything that was made is undone, and the container is as it was before, with the reason.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
@@ -14,14 +15,18 @@ use beeline_net::{Net, Netns};
 use beeline_spawn::protocol::{Event, Request};
 use beeline_spawn::{JsonFileLog, LogConfig, Network, ShimRequest, container::Rootfs};
 
+use super::network::{Joined, Plan};
 use super::{Actor, now};
 use crate::container::config::ContainerConfig;
-use crate::container::ports::{self, Published};
+use crate::container::ports;
 use crate::container::prepare::Preparation;
 use crate::container::shim::{ShimError, ShimLink};
 use crate::container::status::{ContainerState, ContainerStatus};
 use crate::container::timeline::Timeline;
+use crate::container::view::{ContainerView, EndpointView};
 use crate::error::{Error, chain};
+use crate::network::{DEFAULT, Network as NamedNetwork};
+use crate::publish::PublishError;
 
 /// How long the shim may take for the root file system: beyond it, a disk hangs.
 const CREATE_LIMIT: Duration = Duration::from_secs(130);
@@ -67,8 +72,8 @@ impl Actor {
                 Ok(())
             }
             Err(error) => {
-                if self.undo().await {
-                    self.network_event("disconnect");
+                for network in self.undo().await {
+                    self.network_event("disconnect", &network);
                 }
                 self.waiting.clear();
                 let never_ran = before.started_at.is_none();
@@ -93,29 +98,34 @@ impl Actor {
         let image = shared.images.resolve(&self.record.image_id)?;
         self.layers.clone_from(&image.layers);
         let requests = ports::requests(&self.record.config, shared.config.publish_address)?;
-        self.check_network()?;
-        let bridged = shared.network.is_default(&self.record.config);
+        let plan = self.plan_network()?;
         let mut timeline = Timeline::start();
-        if bridged {
-            self.runtime.lease = Some(shared.network.lease(&self.record.id, self.runtime.lease)?);
-        }
         self.runtime.journalled = true;
+        self.lease(plan.joined())?;
         shared.database.put_runtime(&self.record.id, &self.runtime).await?;
 
         timeline.step("journal");
-        let netns = self.prepare(bridged).await?;
+        let netns = self.prepare(&plan).await?;
         timeline.step("files, namespace");
-        let (attached, created) = tokio::join!(self.connect(netns.as_ref()), self.create(netns.as_ref()));
+        let (attached, created) =
+            tokio::join!(self.join(netns.as_ref(), plan.joined()), self.create(netns.as_ref()));
         // The container holds it now; while we do, its devices would not go with it.
         drop(netns);
-        self.runtime.endpoint = attached?;
+        let (endpoints, attached) = attached;
+        for (network, endpoint) in endpoints {
+            self.runtime.connections.entry(network).or_default().endpoint = Some(endpoint);
+        }
+        attached?;
         let (link, pid) = created?;
         self.link = Some(link);
         timeline.step("network, root");
-        if self.runtime.endpoint.is_some() {
-            self.network_event("connect");
-            self.runtime.published = self.publish(&requests).await?;
+        for joined in plan.joined() {
+            self.network_event("connect", &joined.network);
         }
+        let published = shared.publish(&requests, self.targets()).await;
+        self.runtime.published = published.map_err(|failure| self.publish_error(failure))?;
+        // Its names are known before its command can ask for them.
+        self.show();
         // Before the start: whoever connects to the port or asks the daemon after it finds all of it.
         shared.database.put_runtime(&self.record.id, &self.runtime).await?;
         timeline.step("publish, journal");
@@ -126,49 +136,84 @@ impl Actor {
         Ok(pid)
     }
 
-    fn check_network(&self) -> Result<(), Error> {
-        let config = &self.record.config;
-        if config.network_disabled || self.shared.network.of_mode(config).is_some() {
-            return Ok(());
+    /// Writes the container's files and makes or opens its network namespace, side by side.
+    async fn prepare(&self, plan: &Plan) -> Result<Option<Netns>, Error> {
+        let default = self.shared.networks.find(DEFAULT)?;
+        let mut paths =
+            crate::container::record::paths(&self.shared.config.root, &self.record, self.layers.clone());
+        if let Plan::Shared(other) = plan {
+            paths.hosts.clone_from(&other.paths.hosts);
+            paths.hostname.clone_from(&other.paths.hostname);
+            paths.resolv_conf.clone_from(&other.paths.resolv_conf);
         }
-        Err(Error::NoSuchNetwork { reference: config.host.network_mode.clone() })
-    }
-
-    /// Writes the container's files and makes its network namespace, side by side.
-    async fn prepare(&self, bridged: bool) -> Result<Option<Netns>, Error> {
         let preparation = Preparation {
             record: self.record.clone(),
-            paths: crate::container::record::paths(
-                &self.shared.config.root,
-                &self.record,
-                self.layers.clone(),
-            ),
+            paths,
             run_dir: self.run_dir(),
             cgroup: self.shared.cgroup_path(&self.record.id),
-            address: self.runtime.lease.filter(|_| bridged),
-            gateway: self.shared.network.gateway(),
+            addresses: plan.joined().iter().flat_map(|one| self.lease_on(&one.network).addresses()).collect(),
+            gateway: default
+                .as_bridge()
+                .map(|bridge| bridge.spec.ranges().map(|(_, gateway)| gateway).collect())
+                .unwrap_or_default(),
+            links: self.linked(&default)?,
+            shares_network: matches!(plan, Plan::Shared(_)),
         };
         let files = tokio::task::spawn_blocking(move || preparation.write());
+        let failed = |error| Error::internal(format!("start container {}", self.record.id), &error);
         let netns = async {
-            if !bridged {
-                return Ok(None);
+            match plan {
+                Plan::Plain => Ok(None),
+                Plan::Networks(_) => Net::create_netns().await.map(Some).map_err(failed),
+                Plan::Shared(other) => self.namespace_of(other).map(Some),
             }
-            let made = Net::create_netns().await.map(Some);
-            made.map_err(|error| Error::internal(format!("start container {}", self.record.id), &error))
         };
         let (files, netns) = tokio::join!(files, netns);
         files.map_err(|error| Error::internal("write the container's files", &error))??;
         netns
     }
 
-    /// Connects the namespace with the default network.
-    async fn connect(&self, netns: Option<&Netns>) -> Result<Option<beeline_net::Endpoint>, Error> {
-        let (Some(netns), Some(ip)) = (netns, self.runtime.lease) else { return Ok(None) };
-        let spec = self.shared.network.endpoint_spec(&self.record.id, ip);
-        let attached = self.shared.net.attach(netns.as_fd(), spec).await;
-        attached.map(Some).map_err(|error| {
-            Error::internal(format!("failed to set up container networking for {}", self.record.name), &error)
-        })
+    /// The network namespace of another container that runs.
+    fn namespace_of(&self, other: &ContainerView) -> Result<Netns, Error> {
+        let ended =
+            || Error::Conflict(format!("cannot join network of a non running container: {}", other.id));
+        let netns = Netns::of_process(other.status.pid).map_err(|_| ended())?;
+        // Still the same run: what was opened is not of a later process with its number.
+        let now = self.shared.directory.find(other.id.as_str())?.view();
+        let same = now.status.state.is_running() && now.status.started_at == other.status.started_at;
+        if same { Ok(netns) } else { Err(ended()) }
+    }
+
+    /// Connects the namespace with networks.
+    async fn join(
+        &self,
+        netns: Option<&Netns>,
+        joined: &[Joined],
+    ) -> (BTreeMap<String, beeline_net::Endpoint>, Result<(), Error>) {
+        match netns {
+            Some(netns) => self.attach_all(netns, joined).await,
+            None => (BTreeMap::new(), Ok(())),
+        }
+    }
+
+    /// The names that links on the default network give to others, with their addresses.
+    fn linked(&self, default: &NamedNetwork) -> Result<Vec<(String, String)>, Error> {
+        let mut lines = Vec::new();
+        for link in &self.record.config.host.links {
+            let (name, reference) = crate::network::parse_link(link);
+            let other = self.shared.directory.find(&reference)?.view();
+            let endpoint = other.endpoints.iter().find(|endpoint| endpoint.network_id == default.id);
+            let mut addresses = endpoint.into_iter().flat_map(EndpointView::addresses).peekable();
+            if addresses.peek().is_none() {
+                return Err(Error::Invalid(format!(
+                    "Cannot link to a non running container: /{} AS /{}/{name}",
+                    other.name, self.record.name
+                )));
+            }
+            let names = format!("{name} {} {}", other.id.short(), other.name);
+            lines.extend(addresses.map(|address| (names.clone(), address.to_string())));
+        }
+        Ok(lines)
     }
 
     /// Has a shim build the container.
@@ -210,14 +255,14 @@ impl Actor {
         Err(failed(&ShimError::Gone))
     }
 
-    /// Publishes what the user asked for, all or nothing.
-    async fn publish(&self, requests: &[ports::PublishRequest]) -> Result<Vec<Published>, Error> {
-        let Some(address) = self.runtime.lease else { return Ok(Vec::new()) };
-        self.shared.publish(requests, address).await.map_err(|reason| Error::Publish {
-            name: self.record.name.to_string(),
-            id: self.record.id.to_string(),
-            reason,
-        })
+    /// A failure to publish, as Docker's clients know it.
+    pub(super) fn publish_error(&self, failure: PublishError) -> Error {
+        match failure {
+            PublishError::Invalid(reason) => Error::Invalid(reason),
+            PublishError::Failed(reason) => {
+                Error::Publish { name: self.record.name.to_string(), id: self.record.id.to_string(), reason }
+            }
+        }
     }
 
     /// Opens the fence: init executes its command.

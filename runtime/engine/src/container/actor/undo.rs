@@ -2,37 +2,30 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Actor;
 use crate::container::timeline::Timeline;
 use crate::error::{Error, chain};
+use crate::network::Network;
 
 impl Actor {
     /// Withdraws ports, disconnects, and removes control groups and the run directory, whether they exist or not. One
     /// failure does not keep the rest; failures are logged, and what is left is found by the next reconciliation.
-    /// True if the container was connected to a network, of which listeners are to be told.
-    pub(super) async fn undo(&mut self) -> bool {
+    /// The answer is the networks the container was connected to, of which listeners are to be told.
+    pub(super) async fn undo(&mut self) -> Vec<Arc<Network>> {
         if !self.runtime.journalled {
-            return false;
+            return Vec::new();
         }
         // A shim whose creator goes before the start gives up its container.
         self.link = None;
         let mut timeline = Timeline::start();
         let mut failures = Vec::new();
         let shared = self.shared.clone();
-        let endpoint = self.runtime.endpoint.take();
-        if let Some(endpoint) = &endpoint {
-            // Withdraws its ports as well.
-            if let Err(error) = shared.net.detach(endpoint).await {
-                failures.push(chain(&error));
-            }
-        }
+        let (disconnected, failed) = self.undo_network().await;
+        failures.extend(failed);
         timeline.step("network");
-        self.runtime.published.clear();
-        if let Some(lease) = self.runtime.lease {
-            shared.network.rest(&self.record.id, lease);
-        }
         let path = shared.cgroup_path(&self.record.id);
         let (hierarchy, run_dir) = (shared.hierarchy.clone(), self.run_dir());
         let removed = tokio::task::spawn_blocking(move || {
@@ -56,7 +49,26 @@ impl Actor {
             tracing::error!(container = %self.record.id, failure, "not everything of the container could be removed");
         }
         self.runtime.journalled = !failures.is_empty();
-        endpoint.is_some()
+        disconnected
+    }
+
+    /// Withdraws ports, and disconnects from every network; the addresses stay the container's own.
+    async fn undo_network(&mut self) -> (Vec<Arc<Network>>, Vec<String>) {
+        let shared = self.shared.clone();
+        let (mut disconnected, mut failures) = (Vec::new(), Vec::new());
+        self.runtime.published.clear();
+        for (id, connection) in &mut self.runtime.connections {
+            let network = shared.networks.get(id);
+            if let Some(endpoint) = connection.endpoint.take() {
+                // Withdraws its ports as well.
+                failures.extend(shared.net.detach(&endpoint).await.err().map(|error| chain(&error)));
+                disconnected.extend(network.clone());
+            }
+            if let Some(bridge) = network.as_ref().and_then(|network| network.as_bridge()) {
+                bridge.rest(&self.record.id);
+            }
+        }
+        (disconnected, failures)
     }
 }
 

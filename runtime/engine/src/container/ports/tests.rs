@@ -22,7 +22,7 @@ fn a_range_sent_port_by_port_is_one_interval() {
     let bindings: Vec<_> = ports.iter().map(|(port, host)| (port.as_str(), "", host.as_str())).collect();
     let requests = requests(&config(&bindings), EVERY).unwrap();
     let host = HostPorts::Fixed { first: 20_000, last: 20_199 };
-    let expected = PublishRequest { protocol: Protocol::Tcp, host_ip: EVERY, host, container_first: 3000 };
+    let expected = PublishRequest { protocol: Protocol::Tcp, host_ip: None, host, container_first: 3000 };
     assert_eq!(requests, [expected]);
 }
 
@@ -81,10 +81,29 @@ fn listings_show_published_and_exposed_ports() {
         host_ip: EVERY,
         host_first: 90,
         host_last: 91,
+        container_ip: [10, 0, 0, 2].into(),
         container_first: 80,
     }];
     let shown: Vec<_> = mappings(&config, &published).iter().map(|m| (m.container_port, m.host)).collect();
     assert_eq!(shown, [(80, Some((EVERY, 90))), (81, Some((EVERY, 91))), (443, None)]);
+}
+
+#[test]
+fn a_request_is_for_the_families_that_it_and_the_container_have() {
+    let (four, six) = (Ipv4Addr::new(10, 0, 0, 2), "fd00::2".parse::<Ipv6Addr>().unwrap());
+    let targets = Targets { ipv4: Some(four), ipv6: Some(six), binding: None };
+    let shown = |targets: Targets, host: Option<&str>| {
+        let pairs = targets.pairs(host.map(|host| host.parse().unwrap()))?;
+        Ok::<_, String>(pairs.iter().map(|(host, to)| format!("{host} {to}")).collect::<Vec<_>>().join(", "))
+    };
+    assert_eq!(shown(targets, None).unwrap(), "0.0.0.0 10.0.0.2, :: fd00::2");
+    assert_eq!(shown(targets, Some("0.0.0.0")).unwrap(), "0.0.0.0 10.0.0.2");
+    assert_eq!(shown(targets, Some("::1")).unwrap(), "::1 fd00::2");
+    let bound = Targets { binding: Some([127, 0, 0, 1].into()), ..targets };
+    assert_eq!(shown(bound, None).unwrap(), "127.0.0.1 10.0.0.2");
+    assert_eq!(shown(targets.without(true, false), None).unwrap(), ":: fd00::2");
+    let refused = shown(targets.without(false, true), Some("::")).unwrap_err();
+    assert!(refused.contains("the container has no IPv6 address"), "{refused}");
 }
 
 proptest! {
