@@ -118,10 +118,19 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T> {
+        let response = self.open_json(path, body).await?;
+        self.json(response).await
+    }
+
+    /// `POST` with a JSON body whose answer is of no interest.
+    pub(crate) async fn send_json(&self, path: &str, body: &impl Serialize) -> Result<()> {
+        self.open_json(path, body).await.map(drop)
+    }
+
+    async fn open_json(&self, path: &str, body: &impl Serialize) -> Result<Response<Incoming>> {
         let body = serde_json::to_vec(body).map_err(|error| self.transport(error))?;
         let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
-        let response = self.send(Method::POST, path, Some("application/json"), body).await?;
-        self.json(response).await
+        self.send(Method::POST, path, Some("application/json"), body).await
     }
 
     /// `POST` or `DELETE` whose answer is of no interest.

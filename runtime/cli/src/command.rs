@@ -8,6 +8,7 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod network;
 mod ports;
 mod ps;
 mod rm;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Rm(rm::Rm),
     /// Wait until containers stop, and print their exit codes
     Wait(wait::Wait),
+    /// Manage networks, and which containers are on them
+    Network(network::Network),
     /// Show what is published, to whom, with hits
     Ports(ports::Ports),
     /// List images
@@ -86,6 +89,7 @@ impl Command {
             Self::Kill(kill) => kill.run(client).await,
             Self::Rm(rm) => rm.run(client).await,
             Self::Wait(wait) => wait.run(client).await,
+            Self::Network(network) => network.run(client).await,
             Self::Ports(ports) => ports.run(client).await,
             Self::Images(images) => images.run(client).await,
             Self::Import(import) => import.run(client).await,

@@ -19,4 +19,5 @@ mod lifecycle;
 mod limits;
 mod metrics;
 mod network;
+mod networks;
 mod servers;

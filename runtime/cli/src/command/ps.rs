@@ -2,12 +2,12 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use beeline_wire::container::summary::{ContainerSummary, Port};
-use beeline_wire::filters::Filters;
 use clap::{Args, ValueEnum};
 
 use super::images::short;
 use crate::client::{Client, query};
 use crate::error::Outcome;
+use crate::filter::{self, Filter};
 use crate::output::{self, Table};
 use crate::units;
 
@@ -24,8 +24,8 @@ pub(crate) struct Ps {
     #[arg(long)]
     no_trunc: bool,
     /// Only containers that match, such as status=exited or name=web; may be repeated
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = filter)]
-    filter: Vec<(String, String)>,
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = filter::parse)]
+    filter: Vec<Filter>,
     /// How to print
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -40,18 +40,9 @@ enum Format {
     Json,
 }
 
-fn filter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("use NAME=VALUE, such as status=exited")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
 impl Ps {
     pub(crate) async fn run(self, client: &Client) -> Outcome {
-        let mut filters = Filters::default();
-        for (name, value) in &self.filter {
-            filters.add(name, value);
-        }
-        let filters = serde_json::to_string(&filters)?;
+        let filters = filter::parameter(&self.filter)?;
         let all = if self.all { "1" } else { "0" };
         let containers: Vec<ContainerSummary> =
             client.get(&query("/containers/json", &[("all", all), ("filters", &filters)])).await?;

@@ -12,6 +12,7 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 
 pub(crate) use self::flags::Run;
+pub(crate) use self::request::pairs;
 use crate::attach::{self, Ended, Streams};
 use crate::client::{self, Client, Hijacked, path, query};
 use crate::error::{ENGINE_FAILED, Failure, Outcome, WithCode, report};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::network::NetworkFlag;
 use crate::publish::Publish;
 use crate::units::{parse_bytes, parse_cpus};
 
@@ -52,9 +53,25 @@ pub(crate) struct Run {
     /// The container's host name [default: its id]
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
-    /// bridge, none or host
+    /// A network, none, host, or container:NAME; also as name=NAME,ip=ADDRESS,ip6=ADDRESS,mac-address=ADDRESS,alias=NAME,
+    /// gw-priority=NUMBER; may be repeated
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
-    pub(crate) network: Option<String>,
+    pub(crate) network: Vec<NetworkFlag>,
+    /// Another name on the first network; may be repeated
+    #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
+    pub(crate) network_alias: Vec<String>,
+    /// The IPv4 address on the first network
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ip: Option<String>,
+    /// The IPv6 address on the first network
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) ip6: Option<String>,
+    /// The hardware address on the first network
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) mac_address: Option<String>,
+    /// A name for another container: CONTAINER[:NAME]; may be repeated
+    #[arg(long, value_name = "LINK")]
+    pub(crate) link: Vec<String>,
     /// Add a line to /etc/hosts: NAME:ADDRESS; may be repeated
     #[arg(long, value_name = "HOST")]
     pub(crate) add_host: Vec<String>,

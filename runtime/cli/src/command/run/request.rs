@@ -6,11 +6,12 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use beeline_wire::container::config::Config;
-use beeline_wire::container::create::CreateRequest;
+use beeline_wire::container::create::{CreateRequest, NetworkingConfig};
 use beeline_wire::container::host_config::{HostConfig, Resources, Ulimit};
 use beeline_wire::go::StrSlice;
 
 use super::flags::Run;
+use crate::network::NetworkFlag;
 use crate::{mount, publish};
 
 /// The request that `run` asks for.
@@ -18,7 +19,39 @@ use crate::{mount, publish};
 /// # Errors
 /// When a flag's value has no meaning, or a file it names cannot be read.
 pub(super) fn build(run: &Run) -> Result<CreateRequest> {
-    Ok(CreateRequest { config: config(run)?, host_config: host_config(run)?, ..CreateRequest::default() })
+    let networks = networks(run)?;
+    let mut host_config = host_config(run)?;
+    if let Some(first) = networks.first() {
+        host_config.network_mode.clone_from(&first.name);
+    }
+    let endpoints_config =
+        networks.into_iter().map(|flag| (flag.name.clone(), Some(flag.settings()))).collect();
+    let networking_config = NetworkingConfig { endpoints_config };
+    Ok(CreateRequest { config: config(run)?, host_config, networking_config })
+}
+
+/// The networks to be on, the first with what the flags beside `--network` say of it.
+fn networks(run: &Run) -> Result<Vec<NetworkFlag>> {
+    let mut networks = run.network.clone();
+    let extra =
+        run.ip.is_some() || run.ip6.is_some() || run.mac_address.is_some() || !run.network_alias.is_empty();
+    if networks.is_empty() && extra {
+        networks.push(NetworkFlag { name: "default".to_owned(), ..NetworkFlag::default() });
+    }
+    let Some(first) = networks.first_mut() else { return Ok(networks) };
+    for (flag, wish, place) in [
+        ("--ip", &run.ip, &mut first.ip),
+        ("--ip6", &run.ip6, &mut first.ip6),
+        ("--mac-address", &run.mac_address, &mut first.mac_address),
+    ] {
+        match wish {
+            Some(wish) if place.is_empty() => place.clone_from(wish),
+            Some(_) => bail!("{flag} is given twice: leave out one of it and the one of --network"),
+            None => {}
+        }
+    }
+    first.aliases.extend(run.network_alias.iter().cloned());
+    Ok(networks)
 }
 
 fn config(run: &Run) -> Result<Config> {
@@ -57,7 +90,8 @@ fn host_config(run: &Run) -> Result<HostConfig> {
     Ok(HostConfig {
         binds: Some(run.volume.iter().map(|text| mount::bind(text)).collect::<Result<_>>()?),
         tmpfs: tmpfs.collect(),
-        network_mode: run.network.clone().unwrap_or_else(|| "default".to_owned()),
+        network_mode: "default".to_owned(),
+        links: Some(run.link.clone()).filter(|links| !links.is_empty()),
         port_bindings,
         publish_all_ports: run.publish_all,
         auto_remove: run.rm,
@@ -116,7 +150,7 @@ fn ulimit(text: &str) -> Result<Ulimit> {
 }
 
 /// `NAME=VALUE` texts as a map; a name alone has an empty value.
-fn pairs(texts: &[String]) -> BTreeMap<String, String> {
+pub(crate) fn pairs(texts: &[String]) -> BTreeMap<String, String> {
     let pair = |text: &String| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         (name.to_owned(), value.to_owned())
@@ -156,6 +190,32 @@ mod tests {
         let request = request("-i image");
         assert!(request.config.open_stdin && request.config.stdin_once && request.config.attach_stdin);
         assert_eq!(request.config.cmd, None);
+    }
+
+    #[test]
+    fn wishes_beside_the_networks_are_for_the_first() {
+        let request = request(
+            "--network web --network name=store,ip=10.8.0.8 --ip 10.9.0.9 --network-alias db --link a:b image",
+        );
+        assert_eq!(request.host_config.network_mode, "web");
+        let endpoints = request.networking_config.endpoints_config;
+        let web = endpoints["web"].as_ref().unwrap();
+        assert_eq!(web.ipam_config.as_ref().unwrap().ipv4_address, "10.9.0.9");
+        assert_eq!(web.aliases.as_deref(), Some(&["db".to_owned()][..]));
+        // The daemon makes names of that network of them.
+        assert_eq!(request.host_config.links.unwrap(), ["a:b"]);
+        assert_eq!(
+            endpoints["store"].as_ref().unwrap().ipam_config.as_ref().unwrap().ipv4_address,
+            "10.8.0.8"
+        );
+    }
+
+    #[test]
+    fn without_a_network_it_is_the_default_one() {
+        let request = request("--link db image");
+        assert_eq!(request.host_config.network_mode, "default");
+        assert!(request.networking_config.endpoints_config.is_empty());
+        assert_eq!(request.host_config.links.unwrap(), ["db"]);
     }
 
     #[test]
