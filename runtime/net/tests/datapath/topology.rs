@@ -176,9 +176,9 @@ impl Topology {
         Self::build(containers, 65536, adjust)
     }
 
-    /// One container, and a table of flows of this size.
+    /// One container, and a table of flows of this size, all of it for the network.
     pub(crate) fn with_flows(entries: u32) -> Self {
-        Self::build(1, entries, |_| {})
+        Self::build(1, entries, |network| network.flow_quota = Some(entries))
     }
 
     /// How the datapath was opened.
