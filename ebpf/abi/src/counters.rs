@@ -28,6 +28,8 @@ pub struct PublishCounters {
     pub packets: u64,
     /// Bytes translated towards the container.
     pub bytes: u64,
+    /// Packets and sockets that would have opened a flow and were refused by a rule.
+    pub refused: u64,
 }
 
 impl core::ops::AddAssign for EndpointCounters {
@@ -46,5 +48,6 @@ impl core::ops::AddAssign for PublishCounters {
         self.connections += other.connections;
         self.packets += other.packets;
         self.bytes += other.bytes;
+        self.refused += other.refused;
     }
 }

@@ -70,6 +70,8 @@ reasons! {
     SpoofedNeighbour = 23, "spoofed_neighbour";
     /// The container's network has as many flows as it may.
     FlowQuota = 24, "flow_quota";
+    /// A rule refuses the source.
+    Denied = 25, "denied";
 }
 
 impl DropReason {

@@ -49,10 +49,10 @@ pub struct Network {
     pub flags: u32,
     /// How many flows its members may have, together.
     pub flow_quota: u32,
-    /// Always zero.
-    pub pad: u32,
     /// How many members there are: their positions in the list of members count from zero.
     pub members: u32,
+    /// The set of rules for the published ports of its members, or zero.
+    pub rules: u32,
 }
 
 impl Network {

@@ -22,6 +22,7 @@ mod endpoint;
 mod flow;
 mod ipv6;
 mod packet;
+mod policy;
 mod publish;
 mod socket;
 mod tuple;
@@ -42,6 +43,7 @@ pub use ipv6::{Extension, Fragment, IPV6_LEN, Ipv6Header, icmpv6};
 pub use packet::{
     ArpPacket, ETHERNET_LEN, EthernetHeader, IPV4_LEN, Icmp, Ipv4Header, Ports, arp, ether, icmp, ip,
 };
+pub use policy::{MAX_RULES, PolicyKey, Rule, RuleSets, action};
 pub use publish::{Expired, NO_PUBLISH, PortKey, PortPrefixes, Publish};
 pub use socket::{Original, SocketKey};
 pub use tuple::{FragmentKey, FragmentPorts, Side, Tuple};

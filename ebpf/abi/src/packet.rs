@@ -18,6 +18,10 @@ pub mod ether {
     pub const IPV6: u16 = 0x86dd;
     /// ARP.
     pub const ARP: u16 = 0x0806;
+    /// A VLAN tag, with the protocol of what it tags behind it.
+    pub const VLAN: u16 = 0x8100;
+    /// The outer one of two tags.
+    pub const SERVICE_VLAN: u16 = 0x88a8;
 }
 
 /// IP protocol numbers.

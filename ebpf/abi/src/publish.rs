@@ -4,7 +4,7 @@
 //! to its slot: an interval of ports is at most 30 prefixes, so its cost grows with the logarithm of its length, and a
 //! lookup's with the depth of the table, not with the number of ports.
 
-use crate::{Address, Tuple};
+use crate::{Address, RuleSets, Tuple};
 
 /// The slot of a flow that goes through no publish.
 pub const NO_PUBLISH: u32 = u32::MAX;
@@ -31,6 +31,8 @@ pub struct Publish {
     pub generation: u32,
     /// Always zero.
     pub flags: u32,
+    /// Who may come.
+    pub rules: RuleSets,
 }
 
 impl Publish {

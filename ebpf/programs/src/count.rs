@@ -2,10 +2,10 @@
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use aya_log_ebpf::debug;
-use beeline_abi::DropReason;
+use beeline_abi::{DropReason, Rule};
 
 use crate::{
-    maps::{self, DROPS, ENDPOINT_COUNTERS, PUBLISH_COUNTERS},
+    maps::{self, DROPS, ENDPOINT_COUNTERS, PUBLISH_COUNTERS, RULE_COUNTERS},
     skb::{self, Verdict},
 };
 
@@ -32,10 +32,32 @@ pub fn verdict(ctx: &TcContext, outcome: Verdict) -> i32 {
 /// Counts a refusal, or a thing worth counting.
 #[inline(always)]
 pub fn refused(ctx: &TcContext, reason: DropReason) {
+    dropped(reason);
+    debug!(ctx, "device {}: refused a packet, reason {}", skb::ifindex(ctx), reason as u32);
+}
+
+/// Counts a refusal by its reason alone, where there is no socket buffer.
+#[inline(always)]
+pub fn dropped(reason: DropReason) {
     if let Some(counter) = maps::own(&DROPS, reason as u32) {
         *counter += 1;
     }
-    debug!(ctx, "device {}: refused a packet, reason {}", skb::ifindex(ctx), reason as u32);
+}
+
+/// Counts a hit of a rule.
+#[inline(always)]
+pub fn hit(rule: &Rule) {
+    if let Some(counter) = maps::own(&RULE_COUNTERS, rule.counter) {
+        *counter += 1;
+    }
+}
+
+/// Counts a source that may not reach a published port.
+#[inline(always)]
+pub fn denied(slot: u32) {
+    if let Some(counters) = maps::own(&PUBLISH_COUNTERS, slot) {
+        counters.refused += 1;
+    }
 }
 
 /// Counts a packet that a container sent.

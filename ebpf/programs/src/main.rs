@@ -6,6 +6,7 @@
 //! | `uplink_egress` | egress of the same | containers' packets that took the host's stack |
 //! | `container_ingress` | ingress of the host's end of each veth pair | everything a container sends |
 //! | `gateway_egress` | egress of each network's bridge device | what the host sends to a container |
+//! | `uplink_guard`, `uplink_guard_generic` | devices towards the outside that ask for it | drops the daemon's denied sources |
 //! | `connect`, `sendmsg`, `recvmsg`, `getpeername` | the root cgroup | the host's own clients of published ports |
 //! | `post_bind` | the root cgroup | keeps published ports from the host's own servers |
 //! | `expire_flows` | nothing: the daemon runs it | deletes flows that are over |
@@ -25,6 +26,7 @@ mod ends;
 mod forward;
 mod fragment;
 mod gateway;
+mod guard;
 mod icmp_error;
 mod icmpv6;
 mod log;
@@ -35,6 +37,7 @@ mod nat;
 mod nd;
 mod packet;
 mod plan;
+mod policy;
 mod publish;
 mod scratch;
 mod sctp;
@@ -43,8 +46,8 @@ mod socket;
 mod uplink;
 
 use aya_ebpf::{
-    macros::{cgroup_sock, cgroup_sock_addr, classifier},
-    programs::{SockAddrContext, SockContext, TcContext},
+    macros::{cgroup_sock, cgroup_sock_addr, classifier, xdp},
+    programs::{SockAddrContext, SockContext, TcContext, XdpContext},
 };
 
 /// A packet from outside.
@@ -69,6 +72,19 @@ pub fn container_ingress(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn gateway_egress(ctx: TcContext) -> i32 {
     count::verdict(&ctx, gateway::egress(&ctx))
+}
+
+/// A frame from outside, in the driver: before it is a socket buffer.
+#[xdp(frags)]
+pub fn uplink_guard(ctx: XdpContext) -> u32 {
+    guard::judge(&ctx)
+}
+
+/// The same behind a driver that cannot. Not for frames in several buffers: of these the kernel makes new socket buffers
+/// that do not know how long their Ethernet header is, and `uplink_ingress` would find no packet in them.
+#[xdp]
+pub fn uplink_guard_generic(ctx: XdpContext) -> u32 {
+    guard::judge(&ctx)
 }
 
 /// Run by the daemon on a list of candidates.

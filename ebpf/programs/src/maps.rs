@@ -11,8 +11,8 @@ use aya_ebpf::{
 };
 use beeline_abi::{
     Address, Device, DropReason, Endpoint, EndpointCounters, Flow, FragmentKey, FragmentPorts, LocalAddress,
-    MAX_ENDPOINTS, MAX_NETWORKS, MAX_PUBLISHES, Member, MemberKey, Network, Original, PortKey, Publish,
-    PublishCounters, SocketKey, Tuple, Uplink,
+    MAX_ENDPOINTS, MAX_NETWORKS, MAX_PUBLISHES, MAX_RULES, Member, MemberKey, Network, Original, PolicyKey,
+    PortKey, Publish, PublishCounters, Rule, SocketKey, Tuple, Uplink,
 };
 
 /// The cookie of the network namespace that the daemon serves; sockets of others are left alone.
@@ -66,6 +66,18 @@ pub static PUBLISHES: Array<Publish, { MAX_PUBLISHES as usize }> = Array::new();
 /// Counters by the publish's slot.
 #[btf_map]
 pub static PUBLISH_COUNTERS: PerCpuArray<PublishCounters, { MAX_PUBLISHES as usize }> = PerCpuArray::new();
+
+/// From (set of rules, source) to what is said of the source. A set has at least one counted entry for each two here.
+#[btf_map]
+pub static POLICY: LpmTrie<PolicyKey, Rule, { MAX_RULES as usize * 2 }> = LpmTrie::new();
+
+/// From (family, source) to the daemon's rule, for the guard.
+#[btf_map]
+pub static GUARD: LpmTrie<PolicyKey, Rule, { MAX_RULES as usize }> = LpmTrie::new();
+
+/// Counters by a rule's index.
+#[btf_map]
+pub static RULE_COUNTERS: PerCpuArray<u64, { MAX_RULES as usize }> = PerCpuArray::new();
 
 /// Counters by the endpoint's slot.
 #[btf_map]

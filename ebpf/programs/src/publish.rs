@@ -16,6 +16,7 @@ use crate::{
     count, log,
     maps::{DEVICES, ENDPOINTS, FLOWS, PORTS, PUBLISHES, Table as _},
     packet::Packet,
+    policy::{self, Client},
     scratch::{self, CLAIMED, FULL, NOT_FOUND, Scratch},
 };
 
@@ -67,6 +68,7 @@ pub fn open(
     gateway: Option<&Address>,
 ) -> Result<Option<(&'static Tuple, &'static Endpoint)>, DropReason> {
     let Some(endpoint) = ENDPOINTS.find(&target.publish.container) else { return Ok(None) };
+    policy::admit(&target, &wire.remote, Client::Packet)?;
     conntrack::admit(endpoint.network)?;
     let scratch = scratch::get()?;
     scratch.network = endpoint.network;

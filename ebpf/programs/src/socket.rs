@@ -9,17 +9,19 @@ use aya_ebpf::{
     helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_retval},
     programs::{SockAddrContext, SockContext},
 };
-use beeline_abi::{Address, Original, SocketKey, ip};
+use beeline_abi::{Address, DropReason, Original, SocketKey, ip};
 
 use crate::{
     count,
     maps::{ADDRESSES, NETNS_COOKIE, SOCKETS, Table as _},
+    policy::{self, Client},
     publish::{self, Target},
 };
 
 const ALLOW: i32 = 1;
 const REFUSE: i32 = 0;
 const EADDRINUSE: i32 = 98;
+const ECONNREFUSED: i32 = 111;
 const STREAM: u32 = 1;
 const DATAGRAM: u32 = 2;
 
@@ -85,24 +87,25 @@ fn remember(context: *mut core::ffi::c_void, target: &Target, asked: Address, po
     }
 }
 
-/// Rewrites an IPv4 destination; returns whether it did.
+/// Rewrites an IPv4 destination; returns what it leads to.
 #[inline(always)]
-fn rewrite4(ctx: &SockAddrContext) -> Option<Target> {
+fn rewrite4(ctx: &SockAddrContext, client: Client) -> Result<Option<Target>, DropReason> {
     let context = ctx.as_ptr();
     let raw = addresses(ctx);
     if !is_ours(context) {
-        return None;
+        return Ok(None);
     }
-    let protocol = protocol(raw.type_)?;
+    let Some(protocol) = protocol(raw.type_) else { return Ok(None) };
     let port = u16::from_be(raw.user_port as u16);
     // "Any" as a destination is this host.
     let word = if raw.user_ip4 == 0 { LOOPBACK } else { raw.user_ip4 };
     let asked = Address::v4(word);
-    let target = target(&asked, protocol, port)?;
+    let Some(target) = target(&asked, protocol, port) else { return Ok(None) };
+    policy::admit(&target, &asked, client)?;
     remember(context, &target, asked, port);
     raw.user_ip4 = target.publish.container.v4_word();
     raw.user_port = u32::from(target.port.to_be());
-    Some(target)
+    Ok(Some(target))
 }
 
 /// Reads the IPv6 destination. Word by word: the verifier wants each access by itself.
@@ -124,13 +127,13 @@ fn write6(raw: &mut bpf_sock_addr, address: &Address) {
 /// Rewrites an IPv6 destination, v4-mapped ones among them. `::1` is the loopback of both families: who asks for
 /// `localhost` gets what is published for either.
 #[inline(always)]
-fn rewrite6(ctx: &SockAddrContext) -> Option<Target> {
+fn rewrite6(ctx: &SockAddrContext, client: Client) -> Result<Option<Target>, DropReason> {
     let context = ctx.as_ptr();
     let raw = addresses(ctx);
     if !is_ours(context) {
-        return None;
+        return Ok(None);
     }
-    let protocol = protocol(raw.type_)?;
+    let Some(protocol) = protocol(raw.type_) else { return Ok(None) };
     let port = u16::from_be(raw.user_port as u16);
     let asked = destination6(raw);
     // "Any" as a destination is this host.
@@ -139,41 +142,50 @@ fn rewrite6(ctx: &SockAddrContext) -> Option<Target> {
     if target.is_none() && looked_up == LOOPBACK_V6 {
         target = publish::find(&Address::v4(LOOPBACK), protocol, port);
     }
-    let target = target?;
+    let Some(target) = target else { return Ok(None) };
+    policy::admit(&target, &looked_up, client)?;
     remember(context, &target, asked, port);
     write6(raw, &target.publish.container);
     raw.user_port = u32::from(target.port.to_be());
-    Some(target)
+    Ok(Some(target))
+}
+
+/// Counts a connection, or refuses it as a closed port does.
+#[inline(always)]
+fn connected(outcome: Result<Option<Target>, DropReason>) -> i32 {
+    if let Ok(Some(target)) = &outcome {
+        count::connected(target.slot);
+    }
+    sent(outcome)
 }
 
 #[inline(always)]
-fn connected(target: Option<Target>) -> i32 {
-    if let Some(target) = target {
-        count::connected(target.slot);
-    }
-    ALLOW
+fn sent(outcome: Result<Option<Target>, DropReason>) -> i32 {
+    let Err(reason) = outcome else { return ALLOW };
+    count::dropped(reason);
+    // SAFETY: sets what the system call returns.
+    unsafe { bpf_set_retval(-ECONNREFUSED) };
+    REFUSE
 }
 
 #[inline(always)]
 pub fn connect4(ctx: &SockAddrContext) -> i32 {
-    connected(rewrite4(ctx))
+    connected(rewrite4(ctx, Client::Connecting))
 }
 
 #[inline(always)]
 pub fn connect6(ctx: &SockAddrContext) -> i32 {
-    connected(rewrite6(ctx))
+    connected(rewrite6(ctx, Client::Connecting))
 }
 
 #[inline(always)]
 pub fn sendmsg4(ctx: &SockAddrContext) -> i32 {
-    let _ = rewrite4(ctx);
-    ALLOW
+    sent(rewrite4(ctx, Client::Sending))
 }
 
 #[inline(always)]
 pub fn sendmsg6(ctx: &SockAddrContext) -> i32 {
-    let _ = rewrite6(ctx);
-    ALLOW
+    sent(rewrite6(ctx, Client::Sending))
 }
 
 /// What the socket's owner asked for when it got this peer.

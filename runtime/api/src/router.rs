@@ -89,6 +89,7 @@ fn system_routes() -> Router<App> {
         .route("/networks/{name}/connect", post(network::connect))
         .route("/networks/{name}/disconnect", post(network::disconnect))
         .route("/beeline/ports", get(port::list))
+        .route("/beeline/rules", get(port::rules))
 }
 
 #[cfg(test)]

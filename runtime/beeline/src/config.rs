@@ -11,10 +11,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use beeline_api::{HostAddr, InvalidHost};
-use beeline_engine::{AddressPool, DatapathLog, InstanceId};
+use beeline_engine::{AddressPool, DatapathLog, Guard, InstanceId, Rules};
 use clap::{Parser, ValueEnum};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
+
+mod policy;
+
+use policy::{Devices, NotNeeded, PolicyFlags, guard, rules};
 
 const DEFAULT_FILE: &str = "/etc/beeline/daemon.json";
 const DEFAULT_ROOT: &str = "/var/lib/beeline";
@@ -68,6 +72,14 @@ pub(crate) struct Flags {
     /// The host address that ports are published on when -p names none [default: 0.0.0.0]
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
+    /// Whether containers on the default network may talk to each other [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    icc: Option<bool>,
+    /// Whether packets of the default network to the outside carry the host's address [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    ip_masq: Option<bool>,
+    #[command(flatten)]
+    policy: PolicyFlags,
     /// How many connections can be tracked at once [default: 262144]
     #[arg(long, value_name = "NUMBER")]
     conntrack_entries: Option<u32>,
@@ -95,6 +107,16 @@ struct File {
     default_address_pools: Option<Vec<PoolEntry>>,
     mtu: Option<u32>,
     ip: Option<IpAddr>,
+    icc: Option<bool>,
+    ip_masq: Option<bool>,
+    iptables: NotNeeded,
+    ip6tables: NotNeeded,
+    userland_proxy: NotNeeded,
+    beeline_publish_allow: Option<Vec<String>>,
+    beeline_publish_deny: Option<Vec<String>>,
+    beeline_bridge_allow: Option<Vec<String>>,
+    beeline_bridge_deny: Option<Vec<String>>,
+    beeline_guard: Option<Devices>,
     conntrack_entries: Option<u32>,
 }
 
@@ -165,6 +187,11 @@ pub(crate) struct Settings {
     pub(crate) address_pools: Vec<AddressPool>,
     pub(crate) mtu: Option<u32>,
     pub(crate) publish_address: IpAddr,
+    pub(crate) icc: bool,
+    pub(crate) ip_masq: bool,
+    pub(crate) rules: Rules,
+    pub(crate) bridge_rules: Rules,
+    pub(crate) guard: Guard,
     pub(crate) conntrack_entries: u32,
 }
 
@@ -176,6 +203,7 @@ impl Settings {
     }
 
     fn merge(flags: Flags, file: File) -> Result<Self> {
+        let policy = flags.policy;
         let hosts = (!flags.host.is_empty()).then_some(flags.host);
         let flag_level = if flags.debug { Some(LogLevel::Debug) } else { flags.log_level };
         let file_level = if file.debug == Some(true) { Some(LogLevel::Debug) } else { file.log_level };
@@ -202,6 +230,17 @@ impl Settings {
             address_pools: either("default-address-pools", flag_pools, file_pools)?.unwrap_or_default(),
             mtu: either("mtu", flags.mtu, file.mtu)?,
             publish_address: either("ip", flags.ip, file.ip)?.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            icc: either("icc", flags.icc, file.icc)?.unwrap_or(true),
+            ip_masq: either("ip-masq", flags.ip_masq, file.ip_masq)?.unwrap_or(true),
+            rules: rules(
+                ("beeline-publish-allow", policy.publish_allow, file.beeline_publish_allow),
+                ("beeline-publish-deny", policy.publish_deny, file.beeline_publish_deny),
+            )?,
+            bridge_rules: rules(
+                ("beeline-bridge-allow", policy.bridge_allow, file.beeline_bridge_allow),
+                ("beeline-bridge-deny", policy.bridge_deny, file.beeline_bridge_deny),
+            )?,
+            guard: guard(policy.guard, file.beeline_guard)?,
             conntrack_entries: either("conntrack-entries", flags.conntrack_entries, file.conntrack_entries)?
                 .unwrap_or(262_144),
             run,
@@ -357,5 +396,34 @@ mod tests {
         let file = parse(r#"{"data-root": "/b"}"#).unwrap();
         let refused = error(Settings::merge(flags(&["--root", "/a"]), file));
         assert!(refused.contains("/a") && refused.contains("/b"), "{refused}");
+    }
+
+    #[test]
+    fn sources_and_the_guard_come_from_flags_or_from_the_file() {
+        let args = ["--publish-deny", "203.0.113.0/24,2001:db8::/32", "--guard", "eth0", "--guard", "eth1"];
+        let by_flags = Settings::merge(flags(&args), File::default()).unwrap();
+        let file = r#"{ "beeline-publish-deny": ["203.0.113.0/24", "2001:db8::/32"], "beeline-guard": ["eth0", "eth1"] }"#;
+        let by_file = Settings::merge(flags(&[]), parse(file).unwrap()).unwrap();
+        assert_eq!(by_flags, by_file);
+        assert_eq!(by_file.rules.len(), 2);
+        let all = parse(r#"{ "beeline-guard": "all", "beeline-bridge-allow": ["10.0.0.0/8"] }"#).unwrap();
+        let all = Settings::merge(flags(&[]), all).unwrap();
+        assert_eq!((all.guard, all.bridge_rules.len()), (Guard::All, 1));
+        let wrong = error(Settings::merge(flags(&["--publish-allow", "10.0.0.0/33"]), File::default()));
+        assert!(wrong.contains("beeline-publish-allow") && wrong.contains("10.0.0.0/33"), "{wrong}");
+    }
+
+    #[test]
+    fn what_docker_does_by_other_means_is_refused_with_the_reason() {
+        for key in [stringify!(iptables), stringify!(ip6tables), "userland-proxy"] {
+            let refused = error(parse(&format!("{{\n{key:?}: true}}")));
+            assert!(refused.contains(key) && refused.contains("line 2"), "{refused}");
+            assert!(refused.contains("set it to false"), "{refused}");
+            parse(&format!("{{{key:?}: false}}")).unwrap();
+        }
+        let docker = parse(r#"{ "icc": false, "ip-masq": false }"#).unwrap();
+        let settings = Settings::merge(flags(&[]), docker).unwrap();
+        assert!(!settings.icc && !settings.ip_masq);
+        assert!(!Settings::merge(flags(&["--icc=false"]), File::default()).unwrap().icc);
     }
 }

@@ -106,6 +106,11 @@ fn engine_config(settings: &Settings) -> Result<EngineConfig> {
         address_pools: settings.address_pools.clone(),
         mtu: settings.mtu,
         publish_address: settings.publish_address,
+        icc: settings.icc,
+        masquerade: settings.ip_masq,
+        rules: settings.rules.clone(),
+        bridge_rules: settings.bridge_rules.clone(),
+        guard: settings.guard.clone(),
         ..defaults
     })
 }

@@ -13,6 +13,7 @@ mod mode;
 mod mounts;
 mod names;
 mod plan;
+pub(crate) mod policy;
 pub(crate) mod ports;
 pub(crate) mod prepare;
 pub(crate) mod record;

@@ -40,6 +40,8 @@ pub struct EngineInfo {
     pub memory: u64,
     /// The host's name.
     pub hostname: String,
+    /// The uplinks with the guard, such as `eth0 (native)`.
+    pub guards: Vec<String>,
     /// What an administrator should know.
     pub warnings: Vec<String>,
 }
@@ -54,6 +56,7 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
     };
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let unified = shared.hierarchy.mode() == beeline_spawn::cgroup::Mode::Unified;
+    let guards = shared.net.guards().into_iter();
     EngineInfo {
         instance: shared.instance.clone(),
         id: shared.id.clone(),
@@ -71,6 +74,7 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
         cpus: shared.cpus,
         memory: memory(),
         hostname: text(nix::sys::utsname::UtsName::nodename),
+        guards: guards.map(|guard| format!("{} ({})", guard.device, guard.mode)).collect(),
         warnings: Vec::new(),
     }
 }

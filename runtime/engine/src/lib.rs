@@ -22,6 +22,8 @@ mod settings;
 mod shared;
 mod wait;
 
+pub use beeline_net::{Action, Guard, InvalidSource, Rules, Scope, parse_sources};
+
 pub use attach::{AttachOptions, Attachment};
 pub use container::config::{
     ContainerConfig, CreateContainer, DeviceRequest, Healthcheck, HostConfig, LogDriver, MountRequest,
@@ -39,7 +41,7 @@ pub use info::EngineInfo;
 pub use logs::{LogEntry, LogQuery, LogStream};
 pub use network::{
     EndpointConfig, IpamConfig, NameRecord, NetworkConfig, NetworkMember, NetworkView, PoolConfig, PoolView,
-    PortStatus,
+    PortRule, PortStatus,
 };
 pub use protocol::Protocol;
 pub use settings::{AddressPool, DatapathLog, EngineConfig};

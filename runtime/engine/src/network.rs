@@ -16,7 +16,7 @@ mod view;
 pub use config::{EndpointConfig, IpamConfig, NetworkConfig, PoolConfig};
 pub use name::NameRecord;
 pub(crate) use name::{names, parse_link};
-pub use view::{NetworkMember, NetworkView, PoolView, PortStatus};
+pub use view::{NetworkMember, NetworkView, PoolView, PortRule, PortStatus};
 
 pub(crate) use create::{default_record, load};
 pub(crate) use endpoint::{check_endpoint, endpoint_view};

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use beeline_net::Net;
 
+use crate::container::policy::Policy;
 use crate::container::ports::{HostPorts, PublishRequest, Published, Targets};
 use crate::error::chain;
 use crate::shared::Shared;
@@ -32,6 +33,12 @@ pub(crate) fn to_net(publish: &Published) -> beeline_net::Publish {
     }
 }
 
+/// The same with the rules for its port.
+pub(crate) fn to_spec(publish: &Published, policy: &Policy) -> beeline_net::PublishSpec {
+    let rules = policy.rules(publish.protocol, publish.container_first).clone();
+    beeline_net::PublishSpec { publish: to_net(publish), rules }
+}
+
 fn from_net(publish: beeline_net::Publish) -> Published {
     Published {
         protocol: publish.protocol.into(),
@@ -50,6 +57,7 @@ impl Shared {
         &self,
         requests: &[PublishRequest],
         targets: Targets,
+        policy: &Policy,
     ) -> Result<Vec<Published>, PublishError> {
         if targets.is_empty() {
             return Ok(Vec::new());
@@ -68,9 +76,9 @@ impl Shared {
             }
         }
         fixed.extend(chosen);
-        let mut done = self.publish_again(&fixed).await?;
+        let mut done = self.publish_again(&fixed, policy).await?;
         for (request, pairs) in searched {
-            match search(&self.net, request, &pairs).await {
+            match search(&self.net, request, &pairs, policy).await {
                 Ok(more) => done.extend(more),
                 Err(error) => {
                     self.withdraw(&done).await;
@@ -82,11 +90,15 @@ impl Shared {
     }
 
     /// Publishes just these, all or none; port 0 is a free one.
-    pub(crate) async fn publish_again(&self, wanted: &[Published]) -> Result<Vec<Published>, PublishError> {
+    pub(crate) async fn publish_again(
+        &self,
+        wanted: &[Published],
+        policy: &Policy,
+    ) -> Result<Vec<Published>, PublishError> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let publishes: Vec<_> = wanted.iter().map(to_net).collect();
+        let publishes: Vec<_> = wanted.iter().map(|publish| to_spec(publish, policy)).collect();
         let done =
             self.net.publish(&publishes).await.map_err(|error| PublishError::Failed(reason(&error)))?;
         Ok(done.into_iter().map(from_net).collect())
@@ -118,6 +130,7 @@ async fn search(
     net: &Net,
     request: &PublishRequest,
     pairs: &[(IpAddr, IpAddr)],
+    policy: &Policy,
 ) -> Result<Vec<Published>, PublishError> {
     let mut failure = String::new();
     let candidates: Vec<u16> = match request.host {
@@ -125,7 +138,7 @@ async fn search(
         HostPorts::Any => vec![0; ATTEMPTS as usize],
     };
     for port in candidates {
-        match publish_at(net, request, pairs, port).await {
+        match publish_at(net, request, pairs, port, policy).await {
             Ok(done) => return Ok(done),
             Err(error) if error.kind() == beeline_net::ErrorKind::Conflict => failure = reason(&error),
             Err(error) => return Err(PublishError::Failed(reason(&error))),
@@ -139,13 +152,16 @@ async fn publish_at(
     request: &PublishRequest,
     pairs: &[(IpAddr, IpAddr)],
     port: u16,
+    policy: &Policy,
 ) -> Result<Vec<Published>, beeline_net::Error> {
-    let all = |port: u16| published(request, pairs, port, port);
-    let first: Vec<_> = all(port).iter().take(1).map(to_net).collect();
+    let all = |port: u16| -> Vec<_> {
+        published(request, pairs, port, port).iter().map(|publish| to_spec(publish, policy)).collect()
+    };
+    let first: Vec<_> = all(port).into_iter().take(1).collect();
     let chosen = net.publish(&first).await?;
     let port = chosen.first().map_or(port, |publish| publish.host_first);
     // The first is there already, and left alone.
-    let done = net.publish(&all(port).iter().map(to_net).collect::<Vec<_>>()).await;
+    let done = net.publish(&all(port)).await;
     if done.is_err()
         && let Err(error) = net.unpublish(&chosen).await
     {

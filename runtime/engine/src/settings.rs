@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use beeline_net::{Guard, Rules};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::identity::InstanceId;
@@ -64,6 +65,16 @@ pub struct EngineConfig {
     pub mtu: Option<u32>,
     /// The host address a port is published on when the user names none.
     pub publish_address: std::net::IpAddr,
+    /// Whether containers on the default network may talk to each other.
+    pub icc: bool,
+    /// Whether packets of the default network to the outside carry the host's address.
+    pub masquerade: bool,
+    /// Who may reach published ports of any network, and whom the guard keeps away.
+    pub rules: Rules,
+    /// Who may reach published ports of the default network.
+    pub bridge_rules: Rules,
+    /// The uplinks at which denied sources are dropped before anything else sees their packets.
+    pub guard: Guard,
 }
 
 impl EngineConfig {
@@ -84,6 +95,11 @@ impl EngineConfig {
             address_pools: Vec::new(),
             mtu: None,
             publish_address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            icc: true,
+            masquerade: true,
+            rules: Rules::default(),
+            bridge_rules: Rules::default(),
+            guard: Guard::Off,
         }
     }
 }

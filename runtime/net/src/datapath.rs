@@ -8,10 +8,12 @@ mod attach;
 mod endpoints;
 mod error;
 mod flows;
+mod guard;
 mod kernel_log;
 mod load;
 mod networks;
 mod pins;
+mod policy;
 mod programs;
 mod publishes;
 mod spec;
@@ -35,9 +37,11 @@ use beeline_abi::Timeouts;
 
 pub use error::Error;
 pub use spec::{
-    DatapathConfig, DropReason, EndpointCounters, EndpointSpec, LAYOUT_VERSION, LogLevel, NetworkSpec,
-    Protocol, Publish, PublishCounters, PublishStatus, UplinkSpec,
+    DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, LAYOUT_VERSION, LogLevel,
+    NetworkSpec, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus, UplinkSpec,
 };
+
+use crate::rules::Rules;
 
 use attach::{Attacher, Way};
 use kernel_log::KernelLog;
@@ -247,7 +251,7 @@ impl Datapath {
     /// # Errors
     /// [`Error::Map`].
     pub fn set_network(&self, spec: &NetworkSpec) -> Result<(), Error> {
-        self.state().set_network(spec)
+        self.changing_rules(|state| state.set_network(spec))
     }
 
     /// Forgets a network.
@@ -295,12 +299,13 @@ impl Datapath {
         self.state().set_local_addresses(addresses)
     }
 
-    /// Publishes an interval of ports. The same once more changes nothing, and keeps its flows and counters.
+    /// Publishes an interval of ports for everybody. The same once more changes nothing, and keeps its flows and
+    /// counters.
     ///
     /// # Errors
     /// [`Error::AlreadyPublished`], [`Error::InvalidPublish`], [`Error::Full`], [`Error::Map`].
     pub fn publish(&self, publish: &Publish) -> Result<(), Error> {
-        self.state().publish(publish)
+        self.publish_to(publish, &Rules::default())
     }
 
     /// Withdraws an interval of ports; its flows end with it.
@@ -361,6 +366,10 @@ impl Datapath {
             .get(programs::EXPIRE_FLOWS)
             .ok_or_else(|| Error::Missing { what: format!("program {}", programs::EXPIRE_FLOWS) })?;
         let now = monotonic_now()?;
+        let mut state = self.state();
+        let slots = state.take_changed();
+        state.cut(self.flows.as_fd(), &slots)?;
+        drop(state);
         // The pass may take long: nobody waits for it.
         let generations = self.state().generations()?;
         let pass = flows::expire(self.flows.as_fd(), expire.as_fd(), &generations, now, &timeouts)?;
@@ -378,6 +387,7 @@ impl Datapath {
         // Links go with their pins, filters of the older way do not.
         let name = |ifindex: u32| nix::net::if_::if_indextoname(ifindex).ok()?.into_string().ok();
         for ifindex in self.uplinks().unwrap_or_default() {
+            self.detach_guard(ifindex)?;
             if let Some(ifname) = name(ifindex) {
                 self.detach_uplink(ifindex, &ifname)?;
             }

@@ -13,19 +13,22 @@ mod net;
 mod netlink;
 mod netns;
 mod reserve;
+mod rules;
 mod spec;
 mod subnet;
 mod sysctl;
 
 pub use datapath::{
-    DropReason, EndpointCounters, LogLevel, Protocol, Publish, PublishCounters, PublishStatus,
+    DropReason, EndpointCounters, GuardMode, LogLevel, Protocol, Publish, PublishCounters, PublishStatus,
+    RuleSets, RuleStatus,
 };
 pub use error::{Error, ErrorKind};
 pub use ipam::Ipam;
-pub use net::{FlowTable, Keep, Net};
+pub use net::{FlowTable, Keep, Net, PublishRules, PublishSpec};
 pub use netns::Netns;
+pub use rules::{Action, InvalidSource, Rules, Scope, parse_source, parse_sources};
 pub use spec::{
-    Address, DefaultRoutes, Endpoint, EndpointSpec, Families, NetConfig, NetworkSpec, Range, Range4, Range6,
-    cgroup2_mount, check_device, default_device, network_device,
+    Address, DefaultRoutes, Endpoint, EndpointSpec, Families, Guard, GuardStatus, NetConfig, NetworkSpec,
+    Range, Range4, Range6, cgroup2_mount, check_device, default_device, network_device,
 };
 pub use subnet::{Pool, choose_subnet, default_gateway, default_pools, local_pool, mac_of, overlap};

@@ -7,6 +7,7 @@ mod attach;
 mod detach;
 mod monitor;
 mod network;
+mod policy;
 mod publish;
 mod reconcile;
 mod tell;
@@ -23,12 +24,14 @@ use ipnet::IpNet;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio_util::task::TaskTracker;
 
+pub use policy::PublishRules;
+pub use publish::PublishSpec;
 pub use reconcile::Keep;
 
 use self::{network::Network, publish::Table, uplinks::Uplinks};
 use crate::{
-    DefaultRoutes, DropReason, Endpoint, EndpointCounters, EndpointSpec, Error, NetConfig, Netns,
-    NetworkSpec, Pool, Publish, PublishStatus,
+    DefaultRoutes, DropReason, Endpoint, EndpointCounters, EndpointSpec, Error, Guard, GuardStatus,
+    NetConfig, Netns, NetworkSpec, Pool, Publish, PublishStatus, RuleStatus,
     datapath::{Datapath, DatapathConfig},
     host::HostNetwork,
 };
@@ -55,6 +58,7 @@ struct Inner {
     networks: RwLock<BTreeMap<u32, Network>>,
     published: Mutex<Table>,
     uplinks: Mutex<Uplinks>,
+    guard: Guard,
     removals: TaskTracker,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -180,14 +184,17 @@ impl Net {
     }
 
     /// Publishes ports, all or none; returns them with the ports that were chosen where the host's port was 0. What is
-    /// published already, the same in all, is left alone.
+    /// published already, the same in all, only gets its rules: flows that these refuse end.
     ///
     /// # Errors
     /// [`Error::PortInUse`], [`Error::PortPublished`], [`Error::AddressUnavailable`], [`Error::InvalidPublish`],
     /// [`Error::NoFreePort`], [`Error::Datapath`].
-    pub async fn publish(&self, publishes: &[Publish]) -> Result<Vec<Publish>, Error> {
+    pub async fn publish<P>(&self, publishes: &[P]) -> Result<Vec<Publish>, Error>
+    where
+        P: Into<PublishSpec> + Clone,
+    {
         let inner = Arc::clone(&self.inner);
-        let publishes = publishes.to_vec();
+        let publishes: Vec<PublishSpec> = publishes.iter().cloned().map(Into::into).collect();
         blocking("publish", move || inner.publish(&publishes)).await
     }
 
@@ -207,6 +214,27 @@ impl Net {
     /// [`Error::Datapath`].
     pub fn publishes(&self) -> Result<Vec<PublishStatus>, Error> {
         Ok(self.inner.datapath.publishes()?)
+    }
+
+    /// What is published, with the rules of each, but the daemon's.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn publish_rules(&self) -> Result<Vec<PublishRules>, Error> {
+        self.inner.publish_rules()
+    }
+
+    /// The daemon's rules, for everything that is published.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn daemon_rules(&self) -> Result<Vec<RuleStatus>, Error> {
+        Ok(self.inner.datapath.daemon_rules()?)
+    }
+
+    /// The uplinks at which the guard stands.
+    pub fn guards(&self) -> Vec<GuardStatus> {
+        self.inner.guards()
     }
 
     /// What is published for a container's address, without counters.
@@ -283,11 +311,14 @@ impl Inner {
             networks: RwLock::default(),
             published: Mutex::new(published),
             uplinks: Mutex::default(),
+            guard: config.guard.clone(),
             removals: TaskTracker::new(),
             tasks: Mutex::default(),
         };
+        inner.datapath.set_daemon_rules(&config.rules)?;
         inner.forget_stale_uplinks()?;
         inner.refresh_uplinks()?;
+        inner.miss_guards();
         Ok(inner)
     }
 

@@ -1,6 +1,7 @@
 //! What callers ask of the network, and what they get.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
 };
@@ -8,7 +9,10 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, datapath::LogLevel};
+use crate::{
+    Error, Rules,
+    datapath::{GuardMode, LogLevel},
+};
 
 /// How an instance's network is set up.
 #[derive(Clone, Debug)]
@@ -23,6 +27,48 @@ pub struct NetConfig {
     pub conntrack_entries: u32,
     /// How much the programs in the kernel tell.
     pub log_level: LogLevel,
+    /// Who may reach published ports of any network, and whom the guard keeps away.
+    pub rules: Rules,
+    /// Where the guard stands.
+    pub guard: Guard,
+}
+
+/// The uplinks at which denied sources are dropped before anything else sees their packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// None.
+    #[default]
+    Off,
+    /// Every uplink.
+    All,
+    /// The uplinks of these names.
+    Devices(BTreeSet<String>),
+}
+
+impl Guard {
+    /// Whether it stands at an uplink of this name.
+    pub(crate) fn includes(&self, name: &str) -> bool {
+        match self {
+            Self::Off => false,
+            Self::All => true,
+            Self::Devices(names) => names.contains(name),
+        }
+    }
+
+    /// The devices that are named.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = &str> {
+        let names = if let Self::Devices(names) = self { Some(names) } else { None };
+        names.into_iter().flatten().map(String::as_str)
+    }
+}
+
+/// An uplink with its guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardStatus {
+    /// The device.
+    pub device: String,
+    /// How it is attached.
+    pub mode: GuardMode,
 }
 
 impl NetConfig {
@@ -34,6 +80,8 @@ impl NetConfig {
             cgroup2: cgroup2_mount().unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")),
             conntrack_entries: 262_144,
             log_level: LogLevel::Off,
+            rules: Rules::default(),
+            guard: Guard::Off,
         }
     }
 }
@@ -90,6 +138,9 @@ pub struct NetworkSpec {
     pub internal: bool,
     /// Whether packets to the outside carry the uplink's address.
     pub masquerade: bool,
+    /// Who may reach the published ports of its members.
+    #[serde(default)]
+    pub rules: Rules,
 }
 
 impl NetworkSpec {

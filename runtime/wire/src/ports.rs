@@ -1,4 +1,5 @@
-//! `GET /beeline/ports`: every published port, who may reach it and what came through. Beeline's own.
+//! `GET /beeline/ports`: every published port, who may reach it and what came through. `GET /beeline/rules`: who may
+//! reach any. Beeline's own.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,26 @@ pub struct PublishedPort {
     pub container_port_last: u16,
     /// Connections (TCP) or flows (UDP) begun since the publish.
     pub connections: u64,
+    /// New connections that a rule refused.
+    pub refused: u64,
+    /// Its own rules, then its network's; those for every port are at `GET /beeline/rules`.
+    pub rules: Vec<PortRule>,
     /// Packets in both directions.
     pub packets: u64,
     /// Bytes in both directions.
     pub bytes: u64,
+}
+
+/// Who may come, or may not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PortRule {
+    /// Whose rule it is: `publish`, `network` or `daemon`.
+    pub scope: String,
+    /// `allow` or `deny`.
+    pub action: String,
+    /// A subnet; empty for all that no other rule of the scope names.
+    pub source: String,
+    /// How often the rule decided about a new connection. A network's rules count for all its ports.
+    pub hits: u64,
 }

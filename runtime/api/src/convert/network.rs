@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use beeline_engine as engine;
 use beeline_engine::{
     ContainerView, EndpointConfig, EndpointView, NetworkConfig, NetworkView, PoolConfig, PoolView,
-    PortMapping, PortStatus,
+    PortMapping, PortRule, PortStatus,
 };
 use beeline_wire::container::host_config::{PortBinding, PortMap};
 use beeline_wire::container::network_settings::{LegacyAddresses, NetworkSettings};
 use beeline_wire::network::{
     EndpointIpamConfig, EndpointResource, EndpointSettings, Ipam, IpamConfig, Network, NetworkCreateRequest,
 };
-use beeline_wire::ports::PublishedPort;
+use beeline_wire::ports::{PortRule as WireRule, PublishedPort};
 use beeline_wire::version::ApiVersion;
 
 use super::list;
@@ -203,6 +203,17 @@ pub(crate) fn published_port(port: &PortStatus) -> PublishedPort {
         connections: port.connections,
         packets: port.packets,
         bytes: port.bytes,
+        refused: port.refused,
+        rules: port.rules.iter().map(port_rule).collect(),
+    }
+}
+
+pub(crate) fn port_rule(rule: &PortRule) -> WireRule {
+    WireRule {
+        scope: rule.scope.to_string(),
+        action: rule.action.to_string(),
+        source: text(rule.source),
+        hits: rule.hits,
     }
 }
 

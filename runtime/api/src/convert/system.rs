@@ -67,7 +67,10 @@ pub(crate) fn info(engine: &EngineInfo) -> Info {
         containers_stopped: counted(engine.stopped),
         images: counted(engine.images),
         driver: "overlay2".to_owned(),
-        driver_status: vec![["Instance".to_owned(), engine.instance.to_string()]],
+        driver_status: [["Instance".to_owned(), engine.instance.to_string()]]
+            .into_iter()
+            .chain(engine.guards.iter().map(|guard| ["Guard".to_owned(), guard.clone()]))
+            .collect(),
         plugins: Plugins {
             volume: Vec::new(),
             network: NETWORK_DRIVERS.map(str::to_owned).into(),

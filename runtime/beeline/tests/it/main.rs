@@ -20,4 +20,5 @@ mod limits;
 mod metrics;
 mod network;
 mod networks;
+mod policy;
 mod servers;

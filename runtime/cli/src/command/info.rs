@@ -35,6 +35,9 @@ impl Info {
         ] {
             output::line(&format!("{:18}{value}", format!("{name}:")))?;
         }
+        for [_, guard] in info.driver_status.iter().filter(|[name, _]| name == "Guard") {
+            output::line(&format!("{:18}{guard}", "Guard:"))?;
+        }
         for warning in info.warnings {
             output::complain(&warning);
         }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::container::config::ContainerConfig;
+use crate::container::policy::Policy;
 use crate::container::view::PortMapping;
 use crate::error::Error;
 use crate::protocol::Protocol;
@@ -112,12 +113,13 @@ pub(crate) struct Published {
     pub(crate) container_first: u16,
 }
 
-/// What `config` wants to be published, adjoining ports joined to intervals.
+/// What `config` wants to be published, adjoining ports with the same rules joined to intervals.
 ///
 /// # Errors
-/// A port, a range or an address is malformed.
+/// A port, a range, an address or a label of ours is malformed.
 pub(crate) fn requests(config: &ContainerConfig, default_ip: IpAddr) -> Result<Vec<PublishRequest>, Error> {
     let default_ip = Some(default_ip).filter(|address| !address.is_unspecified());
+    let policy = Policy::of(&config.labels)?;
     let mut requests = Vec::new();
     let mut bound = BTreeSet::new();
     for (port, bindings) in &config.host.port_bindings {
@@ -127,7 +129,8 @@ pub(crate) fn requests(config: &ContainerConfig, default_ip: IpAddr) -> Result<V
             let host_ip = parse_host_ip(&binding.host_ip, default_ip)?;
             let host = host_ports(container, &binding.host_port)?;
             let (protocol, container_first) = (container.protocol, container.first);
-            requests.push(PublishRequest { protocol, host_ip, host, container_first });
+            let request = PublishRequest { protocol, host_ip, host, container_first };
+            requests.extend(split(request, &policy));
         }
     }
     if config.host.publish_all_ports {
@@ -139,7 +142,7 @@ pub(crate) fn requests(config: &ContainerConfig, default_ip: IpAddr) -> Result<V
             }
         }
     }
-    Ok(join(requests))
+    Ok(join(requests, &policy))
 }
 
 /// Every exposed port.
@@ -177,8 +180,26 @@ pub(crate) fn mappings(config: &ContainerConfig, published: &[Published]) -> Vec
     mappings
 }
 
+/// Cuts an interval where other rules begin.
+fn split(request: PublishRequest, policy: &Policy) -> Vec<PublishRequest> {
+    let HostPorts::Fixed { first, last } = request.host else { return vec![request] };
+    let container_last = request.container_first.saturating_add(last - first);
+    let inner = policy.boundaries(request.protocol);
+    let inner = inner.into_iter().filter(|port| (request.container_first..=container_last).contains(port));
+    let inner = inner.filter(|port| *port != request.container_first);
+    let starts: Vec<u16> = std::iter::once(request.container_first).chain(inner).collect();
+    let ends = starts.iter().skip(1).map(|start| start - 1).chain([container_last]);
+    let part = |(start, end): (&u16, u16)| {
+        let host = |port: u16| first + (port - request.container_first);
+        let host = HostPorts::Fixed { first: host(*start), last: host(end) };
+        PublishRequest { host, container_first: *start, ..request }
+    };
+    starts.iter().zip(ends).map(part).collect()
+}
+
 /// Joins publishes whose host and container ports both adjoin: clients send a range port by port.
-fn join(mut requests: Vec<PublishRequest>) -> Vec<PublishRequest> {
+fn join(mut requests: Vec<PublishRequest>, policy: &Policy) -> Vec<PublishRequest> {
+    let rules = |request: &PublishRequest| policy.rules(request.protocol, request.container_first);
     let first = |request: &PublishRequest| match request.host {
         HostPorts::Fixed { first, .. } | HostPorts::OneOf { first, .. } => first,
         HostPorts::Any => 0,
@@ -195,7 +216,8 @@ fn join(mut requests: Vec<PublishRequest>) -> Vec<PublishRequest> {
             };
             let same = (into.protocol, into.host_ip) == (request.protocol, request.host_ip);
             let length = u32::from(last - first) + 1;
-            same && u32::from(last) + 1 == u32::from(next)
+            same && rules(into) == rules(&request)
+                && u32::from(last) + 1 == u32::from(next)
                 && u32::from(into.container_first) + length == u32::from(request.container_first)
         };
         match (joined.iter_mut().rev().find(fits), request.host) {

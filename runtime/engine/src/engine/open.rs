@@ -127,6 +127,8 @@ async fn open_net(config: &EngineConfig, instance: &InstanceId, hierarchy: &Hier
     let mut net = NetConfig::new(instance.as_str());
     net.bpffs.clone_from(&config.bpffs);
     net.conntrack_entries = config.conntrack_entries;
+    net.rules.clone_from(&config.rules);
+    net.guard.clone_from(&config.guard);
     net.log_level = match config.datapath_log {
         DatapathLog::Off => beeline_net::LogLevel::Off,
         DatapathLog::Error | DatapathLog::Warn | DatapathLog::Info => beeline_net::LogLevel::Warn,

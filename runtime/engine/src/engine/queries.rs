@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use beeline_metrics::{CgroupDirs, Datapath, InterfaceCounters, Limits, Snapshot, StateCounts, Target};
+use beeline_net::{PublishRules, Scope};
 
 use super::Engine;
 use crate::container::filter::{self, Filters, ListOptions, label_matches};
@@ -12,7 +13,7 @@ use crate::container::view::ContainerView;
 use crate::error::Error;
 use crate::identity::ContainerId;
 use crate::info::{self, EngineInfo};
-use crate::network::PortStatus;
+use crate::network::{PortRule, PortStatus};
 
 impl Engine {
     /// A container as it is now.
@@ -79,13 +80,13 @@ impl Engine {
                 view.endpoints.iter().flat_map(move |end| end.addresses().map(move |ip| (ip, view)))
             })
             .collect();
-        let publishes = self.shared.net.publishes().unwrap_or_else(|error| {
+        let publishes = self.shared.net.publish_rules().unwrap_or_else(|error| {
             tracing::error!(error = crate::error::chain(&error), "the published ports cannot be read");
             Vec::new()
         });
         let mut ports: Vec<_> = publishes
             .into_iter()
-            .filter_map(|status| {
+            .filter_map(|PublishRules { status, rules }| {
                 let view = by_address.get(&status.publish.container_ip)?;
                 Some(PortStatus {
                     container: view.id.clone(),
@@ -99,11 +100,23 @@ impl Engine {
                     connections: status.counters.connections,
                     packets: status.counters.packets,
                     bytes: status.counters.bytes,
+                    refused: status.counters.refused,
+                    rules: rules.iter().map(|(scope, rule)| PortRule::new(*scope, rule)).collect(),
                 })
             })
             .collect();
         ports.sort_by_key(|port| (port.host_port, port.protocol, port.host_ip));
         ports
+    }
+
+    /// The rules for every open port.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn daemon_rules(&self) -> Result<Vec<PortRule>, Error> {
+        let rules = self.shared.net.daemon_rules();
+        let rules = rules.map_err(|error| Error::internal("read the daemon's rules", &error))?;
+        Ok(rules.iter().map(|rule| PortRule::new(Scope::Daemon, rule)).collect())
     }
 
     /// The engine and its machine.

@@ -17,6 +17,7 @@ use super::set::builtin_id;
 use super::{
     DEFAULT, DEFAULT_NUMBER, IpamConfig, Network, NetworkConfig, NetworkRecord, PoolConfig, is_builtin,
 };
+use crate::container::policy::Policy;
 use crate::error::{Error, chain};
 use crate::identity::{ContainerId, InstanceId};
 use crate::settings::EngineConfig;
@@ -57,6 +58,7 @@ pub(super) async fn create(shared: &Shared, config: NetworkConfig) -> Result<Str
         icc: options.icc,
         internal: config.internal,
         masquerade: options.masquerade,
+        rules: Policy::of_network(&config.labels, &config.options)?,
     };
     let id = ContainerId::random()?.to_string();
     let record = NetworkRecord { id: id.clone(), created: Timestamp::now(), config, spec };
@@ -234,15 +236,16 @@ pub(crate) async fn default_record(
         ipv4: ipv4.and_then(range4),
         ipv6: ipv6.and_then(range6),
         mtu: config.mtu,
-        icc: true,
+        icc: config.icc,
         internal: false,
-        masquerade: true,
+        masquerade: config.masquerade,
+        rules: config.bridge_rules.clone(),
     };
     let network = NetworkConfig {
         name: DEFAULT.into(),
         driver: "bridge".into(),
         enable_ipv6: spec.ipv6.is_some(),
-        options: options::of_default(&spec.device, spec.mtu),
+        options: options::of_default(&spec, config.publish_address),
         ipam: IpamConfig { pools: spec.ranges().map(pool_config).collect(), ..IpamConfig::default() },
         ..NetworkConfig::default()
     };

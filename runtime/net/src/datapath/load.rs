@@ -103,6 +103,7 @@ fn load(config: &DatapathConfig, pins: &Pins, folder: &Path, cookie: u64) -> Res
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {
     match program {
         Program::SchedClassifier(program) => program.load(),
+        Program::Xdp(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),

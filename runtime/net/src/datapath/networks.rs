@@ -10,11 +10,15 @@ use super::{
     state::State,
     tables::{self, failed},
 };
+use crate::rules::Scope;
 
 impl State {
     pub(super) fn set_network(&mut self, spec: &NetworkSpec) -> Result<(), Error> {
         let flag = |condition: bool, bit: u32| if condition { bit } else { 0 };
         let subnet = |address: Address, length: u8| Subnet::new(address, length);
+        let earlier = tables::get(&self.tables.networks, "NETWORKS", &spec.id)?;
+        let old = earlier.map_or(0, |earlier| earlier.rules);
+        let rules = self.replace_set(old, Scope::Network, &spec.rules)?;
         let network = Network {
             gateway: spec.ipv4.map(|(_, gateway)| gateway.into()).unwrap_or_default(),
             gateway6: spec.ipv6.map(|(_, gateway)| gateway.into()).unwrap_or_default(),
@@ -30,26 +34,28 @@ impl State {
                 | flag(spec.masquerade, network_flags::MASQUERADE)
                 | flag(spec.routed, network_flags::ROUTED),
             flow_quota: spec.flow_quota.unwrap_or(self.default_flow_quota),
-            pad: 0,
             members: self.members.get(&spec.id).map_or(0, |members| members.len() as u32),
+            rules,
         };
-        let earlier = tables::get(&self.tables.networks, "NETWORKS", &spec.id)?;
         if earlier.is_none() {
             self.tables.network_flows.insert(spec.id, 0, 0).map_err(failed("write", "NETWORK_FLOWS"))?;
         }
         self.tables.networks.insert(spec.id, network, 0).map_err(failed("write", "NETWORKS"))?;
         let gateways = &mut self.tables.gateways;
         gateways.insert(spec.gateway_ifindex, spec.id, 0).map_err(failed("write", "GATEWAYS"))?;
-        match earlier {
-            Some(earlier) if earlier.gateway_ifindex != spec.gateway_ifindex => {
-                tables::remove(&mut self.tables.gateways, "GATEWAYS", &earlier.gateway_ifindex)
-            }
-            _ => Ok(()),
+        if let Some(earlier) = earlier.filter(|earlier| earlier.gateway_ifindex != spec.gateway_ifindex) {
+            tables::remove(&mut self.tables.gateways, "GATEWAYS", &earlier.gateway_ifindex)?;
         }
+        if rules == old {
+            return Ok(());
+        }
+        self.lead_to_sets(|_| true)?;
+        self.retire(old, rules)
     }
 
     pub(super) fn remove_network(&mut self, id: u32) -> Result<(), Error> {
-        if let Some(network) = tables::get(&self.tables.networks, "NETWORKS", &id)? {
+        let known = tables::get(&self.tables.networks, "NETWORKS", &id)?;
+        if let Some(network) = known {
             tables::remove(&mut self.tables.gateways, "GATEWAYS", &network.gateway_ifindex)?;
         }
         tables::remove(&mut self.tables.networks, "NETWORKS", &id)?;
@@ -57,7 +63,9 @@ impl State {
         for position in 0..self.members.remove(&id).unwrap_or_default().len() as u32 {
             tables::remove(&mut self.tables.members, "MEMBERS", &MemberKey { network: id, position })?;
         }
-        Ok(())
+        let Some(network) = known.filter(|network| network.rules != 0) else { return Ok(()) };
+        self.lead_to_sets(|_| true)?;
+        self.retire(network.rules, 0)
     }
 
     /// The bridge devices of the networks.

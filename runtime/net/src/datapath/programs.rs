@@ -8,12 +8,23 @@ pub(super) const UPLINK_EGRESS: &str = "uplink_egress";
 pub(super) const CONTAINER_INGRESS: &str = "container_ingress";
 pub(super) const GATEWAY_EGRESS: &str = "gateway_egress";
 
+/// Drops what comes from denied sources, at the uplinks that ask for it.
+pub(super) const UPLINK_GUARD: &str = "uplink_guard";
+pub(super) const UPLINK_GUARD_GENERIC: &str = "uplink_guard_generic";
+
 /// Deletes expired flows when run by the daemon; attached nowhere.
 pub(super) const EXPIRE_FLOWS: &str = "expire_flows";
 
 /// The programs that attach to devices, or are run.
-pub(super) const PACKET_PROGRAMS: [&str; 5] =
-    [UPLINK_INGRESS, UPLINK_EGRESS, CONTAINER_INGRESS, GATEWAY_EGRESS, EXPIRE_FLOWS];
+pub(super) const PACKET_PROGRAMS: [&str; 7] = [
+    UPLINK_INGRESS,
+    UPLINK_EGRESS,
+    CONTAINER_INGRESS,
+    GATEWAY_EGRESS,
+    UPLINK_GUARD,
+    UPLINK_GUARD_GENERIC,
+    EXPIRE_FLOWS,
+];
 
 /// The programs at the root cgroup and their attach types.
 pub(super) const SOCKET_PROGRAMS: [(&str, at); 10] = [

@@ -4,21 +4,23 @@
 //! before its prefixes go. Prefixes of two publishes never coincide, as overlapping publishes are refused.
 
 use aya::maps::{MapError, lpm_trie::Key};
-use beeline_abi::{Address, MAX_PUBLISHES, PortKey, PortPrefixes, Publish as Entry};
+use beeline_abi::{Address, MAX_PUBLISHES, PortKey, PortPrefixes, Publish as Entry, RuleSets};
 
 use super::{
     Error, Protocol, Publish, PublishStatus,
     state::State,
     tables::{self, failed},
 };
+use crate::rules::{Rules, Scope};
 
 impl State {
-    /// Publishes an interval; one that is published already, the same in all, is left alone.
-    pub(super) fn publish(&mut self, publish: &Publish) -> Result<(), Error> {
+    /// Publishes an interval; one that is published already, the same in all, only gets its rules.
+    pub(super) fn publish(&mut self, publish: &Publish, rules: &Rules) -> Result<(), Error> {
         check(publish)?;
-        for taken in self.publishes.values().filter_map(from_entry) {
+        for (slot, entry) in &self.publishes {
+            let Some(taken) = from_entry(entry) else { continue };
             if taken == *publish {
-                return Ok(());
+                return self.set_publish_rules(*slot, rules);
             }
             if taken.overlaps(publish) {
                 return Err(Error::AlreadyPublished { wanted: *publish, taken });
@@ -27,10 +29,17 @@ impl State {
         let slot = (0..MAX_PUBLISHES)
             .find(|slot| !self.publishes.contains_key(slot))
             .ok_or(Error::Full { what: "published port", capacity: MAX_PUBLISHES })?;
-        let entry = to_entry(publish, self.next_generation());
-        tables::clear(&mut self.tables.publish_counters, "PUBLISH_COUNTERS", slot)?;
-        self.tables.publishes.set(slot, entry, 0).map_err(failed("write", "PUBLISHES"))?;
+        let own = self.replace_set(0, Scope::Publish, rules)?;
+        let sets = self.sets_of(&publish.container_ip.into(), own)?;
+        let entry = to_entry(publish, self.next_generation(), sets);
         self.publishes.insert(slot, entry);
+        let counted = tables::clear(&mut self.tables.publish_counters, "PUBLISH_COUNTERS", slot);
+        let written = counted
+            .and_then(|()| self.tables.publishes.set(slot, entry, 0).map_err(failed("write", "PUBLISHES")));
+        if let Err(error) = written {
+            self.withdraw(slot, &entry)?;
+            return Err(error);
+        }
         for key in keys(&entry) {
             if let Err(error) = self.tables.ports.insert(&key, slot, 0) {
                 let error = match error {
@@ -44,6 +53,19 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    fn set_publish_rules(&mut self, slot: u32, rules: &Rules) -> Result<(), Error> {
+        let Some(entry) = self.publishes.get(&slot).copied() else { return Ok(()) };
+        let new = self.replace_set(entry.rules.publish, Scope::Publish, rules)?;
+        self.lead_to(slot, self.sets_of(&entry.container, new)?)?;
+        self.retire(entry.rules.publish, new)
+    }
+
+    /// The slot of what is published.
+    pub(super) fn slot_of(&self, publish: &Publish) -> Option<u32> {
+        let found = self.publishes.iter().find(|(_, entry)| from_entry(entry).as_ref() == Some(publish));
+        found.map(|(slot, _)| *slot)
     }
 
     pub(super) fn unpublish(&mut self, publish: &Publish) -> Result<(), Error> {
@@ -64,7 +86,7 @@ impl State {
             }
         }
         self.publishes.remove(&slot);
-        Ok(())
+        self.retire(entry.rules.publish, 0)
     }
 
     pub(super) fn publish_statuses(&self) -> Result<Vec<PublishStatus>, Error> {
@@ -72,7 +94,7 @@ impl State {
         for (slot, entry) in &self.publishes {
             let Some(publish) = from_entry(entry) else { continue };
             let counters = tables::sum(&self.tables.publish_counters, "PUBLISH_COUNTERS", *slot)?;
-            statuses.push(PublishStatus { publish, counters });
+            statuses.push(PublishStatus { publish, counters, rules: entry.rules });
         }
         Ok(statuses)
     }
@@ -93,7 +115,7 @@ fn check(publish: &Publish) -> Result<(), Error> {
     Err(Error::InvalidPublish { publish: *publish, reason })
 }
 
-fn to_entry(publish: &Publish, generation: u32) -> Entry {
+fn to_entry(publish: &Publish, generation: u32, rules: RuleSets) -> Entry {
     Entry {
         host: publish.host_ip.into(),
         container: publish.container_ip.into(),
@@ -104,6 +126,7 @@ fn to_entry(publish: &Publish, generation: u32) -> Entry {
         used: 1,
         generation,
         flags: 0,
+        rules,
     }
 }
 

@@ -5,9 +5,11 @@ use std::{
     path::PathBuf,
 };
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-pub use beeline_abi::{DropReason, EndpointCounters, LAYOUT_VERSION, PublishCounters};
+pub use beeline_abi::{DropReason, EndpointCounters, LAYOUT_VERSION, PublishCounters, RuleSets};
+
+use crate::rules::{Action, Rules};
 
 /// How an instance's datapath is set up.
 #[derive(Clone, Debug)]
@@ -74,6 +76,8 @@ pub struct NetworkSpec {
     pub routed: bool,
     /// How many flows the members may have, together; without it, three quarters of what the table holds.
     pub flow_quota: Option<u32>,
+    /// Who may reach the published ports of its members.
+    pub rules: Rules,
 }
 
 /// A container's end in a network.
@@ -183,4 +187,35 @@ pub struct PublishStatus {
     pub publish: Publish,
     /// What went through it.
     pub counters: PublishCounters,
+    /// Its sets of rules.
+    pub rules: RuleSets,
+}
+
+/// How the guard is attached to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardMode {
+    /// In the driver, before there is a socket buffer.
+    Native,
+    /// Behind the driver, which cannot do it.
+    Generic,
+}
+
+impl std::fmt::Display for GuardMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+/// A rule and how often it decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleStatus {
+    /// What it does.
+    pub action: Action,
+    /// With which sources; none for all that no other rule of its set names.
+    pub source: Option<IpNet>,
+    /// New connections that it let through or refused; of the daemon's, packets that the guard dropped as well.
+    pub hits: u64,
 }

@@ -10,7 +10,9 @@ use aya::maps::MapError;
 use beeline_abi::{Device, Member, Publish as Entry};
 
 use super::{
-    Error, syscall,
+    Error,
+    policy::RuleBook,
+    syscall,
     tables::{Tables, failed},
 };
 
@@ -25,6 +27,7 @@ pub(super) struct State {
     pub(super) members: BTreeMap<u32, Vec<Member>>,
     /// How many flows a network may have that has no quota of its own.
     pub(super) default_flow_quota: u32,
+    pub(super) rules: RuleBook,
     generation: u32,
 }
 
@@ -59,7 +62,10 @@ impl State {
         let members = members(&tables)?;
         // A flow takes two entries. No network takes the last quarter from all others.
         let default_flow_quota = flow_entries / 2 / 4 * 3;
-        Ok(Self { tables, publishes, devices, members, default_flow_quota, generation })
+        let rules = RuleBook::default();
+        let mut state = Self { tables, publishes, devices, members, default_flow_quota, rules, generation };
+        state.restore_rules()?;
+        Ok(state)
     }
 
     /// A generation that no flow of the past carries.

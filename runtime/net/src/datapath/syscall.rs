@@ -17,6 +17,7 @@ const PROG_TEST_RUN: libc::c_int = 10;
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
 const LINK_CREATE: libc::c_int = 28;
 const LINK_UPDATE: libc::c_int = 29;
+const LINK_DETACH: libc::c_int = 34;
 
 /// Where a link attaches.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,13 @@ pub(super) enum Target<'a> {
     Device(u32),
     /// A cgroup's folder.
     Cgroup(BorrowedFd<'a>),
+    /// A network device, for an XDP program, with the flag of the mode.
+    Guard {
+        /// The device.
+        ifindex: u32,
+        /// `XDP_FLAGS_…`.
+        flags: u32,
+    },
 }
 
 #[repr(C)]
@@ -127,11 +135,13 @@ pub(super) fn create_link(
     target: Target<'_>,
     attach_type: u32,
 ) -> io::Result<OwnedFd> {
-    let target = match target {
-        Target::Device(ifindex) => ifindex,
-        Target::Cgroup(fd) => number(fd),
+    let (target, flags) = match target {
+        Target::Device(ifindex) => (ifindex, 0),
+        Target::Cgroup(fd) => (number(fd), 0),
+        Target::Guard { ifindex, flags } => (ifindex, flags),
     };
-    let mut attr = LinkCreate { program: number(program), target, attach_type, ..LinkCreate::default() };
+    let mut attr =
+        LinkCreate { program: number(program), target, attach_type, flags, ..LinkCreate::default() };
     bpf(LINK_CREATE, &mut attr).map(owned)
 }
 
@@ -139,6 +149,12 @@ pub(super) fn create_link(
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = LinkUpdate { link: number(link), program: number(program), ..LinkUpdate::default() };
     bpf(LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Detaches a link from its device, which it leaves without a function.
+pub(super) fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut link = number(link);
+    bpf(LINK_DETACH, &mut link).map(drop)
 }
 
 /// Runs a packet program once over `packet` and returns its verdict; what it makes of the packet lands in `out`,

@@ -7,14 +7,14 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, MapData, MapError, MapInfo, PerCpuArray},
 };
 use beeline_abi::{
-    Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Member, MemberKey, Network, PortKey,
-    Publish, PublishCounters, Tuple, Uplink,
+    Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Member, MemberKey, Network, PolicyKey,
+    PortKey, Publish, PublishCounters, Rule, Tuple, Uplink,
 };
 
 use super::{Error, pins::Pins, syscall};
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const PINNED: [&str; 16] = [
+pub(super) const PINNED: [&str; 19] = [
     "FLOWS",
     "ENDPOINTS",
     "DEVICES",
@@ -27,6 +27,9 @@ pub(super) const PINNED: [&str; 16] = [
     "PORTS",
     "PUBLISHES",
     "PUBLISH_COUNTERS",
+    "POLICY",
+    "GUARD",
+    "RULE_COUNTERS",
     "ENDPOINT_COUNTERS",
     "DROPS",
     "FRAGMENTS",
@@ -47,6 +50,9 @@ pub(super) struct Tables {
     pub(super) ports: LpmTrie<MapData, PortKey, u32>,
     pub(super) publishes: Array<MapData, Publish>,
     pub(super) publish_counters: PerCpuArray<MapData, PublishCounters>,
+    pub(super) policy: LpmTrie<MapData, PolicyKey, Rule>,
+    pub(super) guard: LpmTrie<MapData, PolicyKey, Rule>,
+    pub(super) rule_counters: PerCpuArray<MapData, u64>,
     pub(super) endpoint_counters: PerCpuArray<MapData, EndpointCounters>,
     pub(super) drops: PerCpuArray<MapData, u64>,
 }
@@ -69,6 +75,10 @@ fn hash<K: Pod, V: Pod>(pins: &Pins, name: &'static str) -> Result<HashMap<MapDa
     open(pins, name, |data| HashMap::try_from(aya::maps::Map::HashMap(data)))
 }
 
+fn lpm<K: Pod, V: Pod>(pins: &Pins, name: &'static str) -> Result<LpmTrie<MapData, K, V>, Error> {
+    open(pins, name, |data| LpmTrie::try_from(aya::maps::Map::LpmTrie(data)))
+}
+
 fn per_cpu<V: Pod>(pins: &Pins, name: &'static str) -> Result<PerCpuArray<MapData, V>, Error> {
     open(pins, name, |data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
 }
@@ -86,9 +96,12 @@ impl Tables {
             members: hash(pins, "MEMBERS")?,
             flows: hash(pins, "FLOWS")?,
             network_flows: hash(pins, "NETWORK_FLOWS")?,
-            ports: open(pins, "PORTS", |data| LpmTrie::try_from(aya::maps::Map::LpmTrie(data)))?,
+            ports: lpm(pins, "PORTS")?,
             publishes: open(pins, "PUBLISHES", |data| Array::try_from(aya::maps::Map::Array(data)))?,
             publish_counters: per_cpu(pins, "PUBLISH_COUNTERS")?,
+            policy: lpm(pins, "POLICY")?,
+            guard: lpm(pins, "GUARD")?,
+            rule_counters: per_cpu(pins, "RULE_COUNTERS")?,
             endpoint_counters: per_cpu(pins, "ENDPOINT_COUNTERS")?,
             drops: per_cpu(pins, "DROPS")?,
         })

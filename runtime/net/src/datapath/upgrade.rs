@@ -91,6 +91,10 @@ fn adapt(state: &State, generations: &HashMap<Address, u32>, tuple: &Tuple, flow
             && publish.container == tuple.local
             && publish.container_port(wire.local_port) == Some(tuple.local_port)
     })?;
+    // Other rules may hold than when it began; where the kernel does not tell, it begins anew.
+    if !state.permits(*slot, &wire.remote).unwrap_or(false) {
+        return None;
+    }
     Some(Flow { endpoint_generation, publish: *slot, publish_generation: publish.generation, ..flow })
 }
 

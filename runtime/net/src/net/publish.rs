@@ -3,7 +3,23 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{Inner, lock};
-use crate::{Error, Publish, datapath, reserve};
+use crate::{Error, Publish, Rules, datapath, reserve};
+
+/// Ports to publish, and for whom beside what their network and the daemon say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishSpec {
+    /// The ports.
+    pub publish: Publish,
+    /// Who may come.
+    pub rules: Rules,
+}
+
+impl From<Publish> for PublishSpec {
+    /// For everybody.
+    fn from(publish: Publish) -> Self {
+        Self { publish, rules: Rules::default() }
+    }
+}
 
 /// What is published, by container.
 #[derive(Debug, Default)]
@@ -52,12 +68,12 @@ impl Table {
 }
 
 impl Inner {
-    pub(super) fn publish(&self, publishes: &[Publish]) -> Result<Vec<Publish>, Error> {
+    pub(super) fn publish(&self, publishes: &[PublishSpec]) -> Result<Vec<Publish>, Error> {
         // One request at a time: the sockets of another's check would look like a process that has the port.
         let mut table = lock(&self.published);
         let mut done = Vec::with_capacity(publishes.len());
-        for publish in publishes {
-            match self.publish_one(&mut table, publish) {
+        for spec in publishes {
+            match self.publish_one(&mut table, spec) {
                 Ok((publish, is_new)) => done.push((publish, is_new)),
                 Err(error) => {
                     for (publish, _) in done.iter().filter(|(_, is_new)| *is_new) {
@@ -73,9 +89,10 @@ impl Inner {
     }
 
     /// Publishes one; tells whether it was not there before.
-    fn publish_one(&self, table: &mut Table, publish: &Publish) -> Result<(Publish, bool), Error> {
+    fn publish_one(&self, table: &mut Table, spec: &PublishSpec) -> Result<(Publish, bool), Error> {
+        let publish = &spec.publish;
         if table.contains(publish) {
-            self.datapath.publish(publish)?;
+            self.datapath.publish_to(publish, &spec.rules)?;
             return Ok((*publish, false));
         }
         if let Some(taken) = table.conflict(publish) {
@@ -90,7 +107,7 @@ impl Inner {
         } else {
             (*publish, Some(reserve::reserve(publish)?))
         };
-        self.datapath.publish(&publish)?;
+        self.datapath.publish_to(&publish, &spec.rules)?;
         table.insert(publish);
         // From here the datapath answers processes that bind the port.
         drop(reservation);

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{Inner, lock, tell};
 use crate::{
-    Endpoint, Error, NetworkSpec, Publish,
+    Endpoint, Error, NetworkSpec, Publish, PublishSpec,
     netlink::{HostLink, Netlink},
     spec::veth_prefix,
 };
@@ -17,7 +17,7 @@ pub struct Keep {
     /// The endpoints of running containers.
     pub endpoints: Vec<Endpoint>,
     /// Their published ports.
-    pub publishes: Vec<Publish>,
+    pub publishes: Vec<PublishSpec>,
 }
 
 impl Inner {
@@ -50,14 +50,15 @@ impl Inner {
     }
 
     fn remove_other_publishes(&self, keep: &Keep, lost: &[Endpoint], errors: &mut Vec<Error>) {
-        let wanted: Vec<Publish> = keep
+        let wanted: Vec<PublishSpec> = keep
             .publishes
             .iter()
-            .filter(|publish| !lost.iter().any(|endpoint| has_address(endpoint, publish.container_ip)))
-            .copied()
+            .filter(|spec| !lost.iter().any(|endpoint| has_address(endpoint, spec.publish.container_ip)))
+            .cloned()
             .collect();
         let present = lock(&self.published).all();
-        let others: Vec<Publish> = present.into_iter().filter(|publish| !wanted.contains(publish)).collect();
+        let is_wanted = |publish: &Publish| wanted.iter().any(|spec| spec.publish == *publish);
+        let others: Vec<Publish> = present.into_iter().filter(|publish| !is_wanted(publish)).collect();
         errors.extend(self.unpublish(&others).err());
         errors.extend(self.publish(&wanted).err());
     }

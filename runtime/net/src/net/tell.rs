@@ -19,6 +19,7 @@ impl Network {
             masquerade: spec.masquerade,
             routed: false,
             flow_quota: None,
+            rules: spec.rules.clone(),
         }
     }
 }

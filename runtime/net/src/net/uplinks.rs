@@ -18,6 +18,13 @@ pub(super) struct Uplinks {
     closed: bool,
 }
 
+impl Uplinks {
+    /// The devices that are attached, by index and name.
+    pub(super) fn names(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.attached.iter().map(|(index, uplink)| (*index, uplink.name.as_str()))
+    }
+}
+
 impl Inner {
     /// Makes the datapath's uplinks and local addresses those of the host. A device that refuses (it may be gone this very
     /// moment) is tried again at the next change.
@@ -49,6 +56,7 @@ impl Inner {
                 Err(error) => tracing::warn!(device = uplink.name, error = ?error, "uplink not attached"),
             }
         }
+        self.refresh_guards(&uplinks);
         let addresses = host.local_addresses();
         if uplinks.addresses.as_ref() != Some(&addresses) {
             self.datapath.set_local_addresses(&Vec::from_iter(addresses.iter().copied()))?;
@@ -64,8 +72,9 @@ impl Inner {
 
     fn forget_uplink(&self, index: u32, name: &str) {
         let detached = self.datapath.detach_uplink(index, name);
+        let unguarded = self.datapath.detach_guard(index);
         let removed = self.datapath.remove_uplink(index);
-        for error in [detached, removed].into_iter().filter_map(Result::err) {
+        for error in [detached, unguarded, removed].into_iter().filter_map(Result::err) {
             tracing::warn!(device = name, error = ?error, "uplink not detached");
         }
     }

@@ -13,8 +13,8 @@ const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 const ICMP: u8 = 1;
 
-const SHOT: u32 = 2;
-const REDIRECT: u32 = 7;
+pub(crate) const SHOT: u32 = 2;
+pub(crate) const REDIRECT: u32 = 7;
 const UNSPEC: u32 = u32::MAX;
 
 /// An IPv4 packet behind an Ethernet header.
@@ -120,7 +120,7 @@ impl Packet {
 }
 
 /// A program, and the device its packets come from.
-struct Program<'a> {
+pub(crate) struct Program<'a> {
     topology: &'a Topology,
     program: SchedClassifier,
     ifindex: u32,
@@ -128,7 +128,7 @@ struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    fn uplink(topology: &'a Topology) -> Self {
+    pub(crate) fn uplink(topology: &'a Topology) -> Self {
         let (ifindex, mac) = topology.host_device("up0");
         Self { topology, program: topology.program("uplink_ingress"), ifindex, mac }
     }
@@ -157,7 +157,7 @@ impl<'a> Program<'a> {
         (result.return_value, out)
     }
 
-    fn run(&self, packet: Packet) -> (u32, Packet) {
+    pub(crate) fn run(&self, packet: Packet) -> (u32, Packet) {
         let (verdict, bytes) = self.run_bytes(&packet.towards(self.mac).bytes);
         (verdict, Packet { bytes })
     }

@@ -9,8 +9,11 @@ use std::{
 };
 
 use aya::programs::SchedClassifier;
-use beeline_net::datapath::{
-    Datapath, DatapathConfig, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish, UplinkSpec,
+use beeline_net::{
+    Rules,
+    datapath::{
+        Datapath, DatapathConfig, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish, UplinkSpec,
+    },
 };
 use nix::sched::{CloneFlags, setns};
 
@@ -121,7 +124,7 @@ impl Family {
         self.choose(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST)
     }
 
-    fn any(self) -> IpAddr {
+    pub(crate) fn any(self) -> IpAddr {
         self.choose(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED)
     }
 }
@@ -274,13 +277,12 @@ impl Topology {
         self.datapath.as_ref().expect("open")
     }
 
-    fn configure(&self, adjust: impl FnOnce(&mut NetworkSpec)) {
-        let (uplink, gateway) = (self.host.index("up0"), self.host.index("bl0"));
-        let gateway_mac = self.host.run(|| mac("bl0"));
-        let mut network = NetworkSpec {
+    /// The network as it is without any adjustment.
+    pub(crate) fn network(&self) -> NetworkSpec {
+        NetworkSpec {
             id: NETWORK,
-            gateway_ifindex: gateway,
-            gateway_mac,
+            gateway_ifindex: self.host.index("bl0"),
+            gateway_mac: self.host.run(|| mac("bl0")),
             ipv4: Some(("172.30.0.0/24".parse().expect("subnet"), GATEWAY)),
             ipv6: Some(("fd00:30::/64".parse().expect("subnet"), GATEWAY6)),
             mtu: 1500,
@@ -289,7 +291,13 @@ impl Topology {
             masquerade: true,
             routed: false,
             flow_quota: None,
-        };
+            rules: Rules::default(),
+        }
+    }
+
+    fn configure(&self, adjust: impl FnOnce(&mut NetworkSpec)) {
+        let (uplink, gateway) = (self.host.index("up0"), self.host.index("bl0"));
+        let mut network = self.network();
         adjust(&mut network);
         let addresses = vec![IpAddr::V4(HOST), IpAddr::V6(HOST6)];
         let datapath = self.datapath();
@@ -385,10 +393,20 @@ impl Topology {
 
     /// A program as it is pinned.
     pub(crate) fn program(&self, name: &str) -> SchedClassifier {
+        SchedClassifier::from_pin(self.program_path(name)).expect("program")
+    }
+
+    /// Where a program is pinned.
+    pub(crate) fn program_path(&self, name: &str) -> PathBuf {
         let folder = self.config.bpffs.join("beeline").join(&self.config.instance);
         let mut entries = std::fs::read_dir(folder).expect("pins").flatten().map(|entry| entry.path());
         let programs = entries.find(|path| path.to_string_lossy().contains("/programs_")).expect("programs");
-        SchedClassifier::from_pin(programs.join(name)).expect("program")
+        programs.join(name)
+    }
+
+    /// Configures an instance that was destroyed and opened again.
+    pub(crate) fn configure_again(&self) {
+        self.configure(|_| {});
     }
 
     /// What was refused, for messages.

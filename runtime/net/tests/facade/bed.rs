@@ -134,6 +134,7 @@ impl Bed {
             icc: true,
             internal: false,
             masquerade: true,
+            rules: beeline_net::Rules::default(),
         }
     }
 

@@ -33,7 +33,7 @@ fn flows_outlive_the_daemon_and_the_next_one_adopts_them() {
         let keep = Keep {
             networks: vec![bed.network()],
             endpoints: vec![web.endpoint.clone()],
-            publishes: vec![wanted],
+            publishes: vec![wanted.into()],
         };
         assert!(net.reconcile(keep.clone()).await.unwrap().is_empty());
         assert!(net.reconcile(keep).await.unwrap().is_empty());
@@ -72,7 +72,9 @@ fn what_the_next_daemon_does_not_know_is_removed() {
         let keep = Keep {
             networks: vec![bed.network()],
             endpoints: vec![kept.endpoint.clone(), gone.clone()],
-            publishes: vec![of_kept, missing, publish(Protocol::Tcp, any, 8084, address.ip, 80)],
+            publishes: [of_kept, missing, publish(Protocol::Tcp, any, 8084, address.ip, 80)]
+                .map(Into::into)
+                .into(),
         };
         assert_eq!(net.reconcile(keep).await.unwrap(), [gone]);
         let mut published: Vec<_> =

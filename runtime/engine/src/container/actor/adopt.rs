@@ -6,9 +6,11 @@ use beeline_spawn::protocol::{Exit, State};
 use jiff::Timestamp;
 
 use super::{Actor, end};
+use crate::container::policy::Policy;
 use crate::container::shim::{ShimError, ShimLink};
 use crate::container::status::{ContainerState, ContainerStatus};
 use crate::network::EndpointConfig;
+use crate::publish::to_spec;
 
 /// How long a shim may take to answer. One that hangs is not worth the whole daemon's start.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -87,8 +89,18 @@ impl Actor {
     }
 
     /// The open ports of a running container.
-    pub(crate) fn publishes(&self) -> Vec<beeline_net::Publish> {
-        self.runtime.published.iter().map(crate::publish::to_net).collect()
+    pub(crate) fn publishes(&self) -> Vec<beeline_net::PublishSpec> {
+        match Policy::of(&self.record.config.labels) {
+            Ok(policy) => {
+                let published = self.runtime.published.iter();
+                published.map(|publish| to_spec(publish, &policy)).collect()
+            }
+            Err(error) => {
+                // Another version of Beeline took them: closed is better than open to whom nobody wanted.
+                tracing::error!(container = %self.record.id, error = error.full(), "the container's ports are closed");
+                Vec::new()
+            }
+        }
     }
 
     /// Brings record and status of a container that does not run in line. True if it is removed.

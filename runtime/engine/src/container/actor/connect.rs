@@ -14,6 +14,7 @@ use super::network::{Joined, gateways};
 use crate::container::files;
 use crate::container::mode::{self, NetworkMode};
 use crate::container::plan;
+use crate::container::policy::Policy;
 use crate::container::ports::{self, Published};
 use crate::container::record::{Connection, paths};
 use crate::container::status::ContainerState;
@@ -212,9 +213,10 @@ impl Actor {
         let has = |ipv4: bool| move |publish: &Published| publish.container_ip.is_ipv4() == ipv4;
         let all: Vec<Published> = self.runtime.published.iter().chain(&moved).copied().collect();
         let missing = targets.without(all.iter().any(has(true)), all.iter().any(has(false)));
-        let again = shared.publish_again(&moved).await;
+        let policy = Policy::of(&self.record.config.labels)?;
+        let again = shared.publish_again(&moved, &policy).await;
         let requests = ports::requests(&self.record.config, shared.config.publish_address)?;
-        let added = shared.publish(&requests, missing).await;
+        let added = shared.publish(&requests, missing, &policy).await;
         self.runtime.published.extend(again.map_err(|failure| self.publish_error(failure))?);
         self.runtime.published.extend(added.map_err(|failure| self.publish_error(failure))?);
         Ok(())

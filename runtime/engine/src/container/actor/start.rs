@@ -18,6 +18,7 @@ use beeline_spawn::{JsonFileLog, LogConfig, Network, ShimRequest, container::Roo
 use super::network::{Joined, Plan};
 use super::{Actor, now};
 use crate::container::config::ContainerConfig;
+use crate::container::policy::Policy;
 use crate::container::ports;
 use crate::container::prepare::Preparation;
 use crate::container::shim::{ShimError, ShimLink};
@@ -122,7 +123,8 @@ impl Actor {
         for joined in plan.joined() {
             self.network_event("connect", &joined.network);
         }
-        let published = shared.publish(&requests, self.targets()).await;
+        let policy = Policy::of(&self.record.config.labels)?;
+        let published = shared.publish(&requests, self.targets(), &policy).await;
         self.runtime.published = published.map_err(|failure| self.publish_error(failure))?;
         // Its names are known before its command can ask for them.
         self.show();

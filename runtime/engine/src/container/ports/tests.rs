@@ -121,3 +121,23 @@ proptest! {
         prop_assert_eq!(seen, pairs.into_iter().collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn an_interval_ends_where_other_rules_begin() {
+    let mut config = config(&[("8000-8009/tcp", "", "9000-9009"), ("8010/tcp", "", "9010")]);
+    config.labels.insert("beeline.publish.8003-8004.deny".into(), "192.0.2.0/24".into());
+    config.labels.insert("beeline.publish.8009.allow".into(), String::new());
+    let requests = requests(&config, EVERY).unwrap();
+    let intervals: Vec<_> = requests.iter().map(|request| (request.container_first, request.host)).collect();
+    let fixed = |first, last| HostPorts::Fixed { first, last };
+    // Port 8009 has labels of its own, but they say what is said of all.
+    assert_eq!(intervals, [(8000, fixed(9000, 9002)), (8003, fixed(9003, 9004)), (8005, fixed(9005, 9010))]);
+}
+
+#[test]
+fn the_last_port_can_have_rules_of_its_own() {
+    let mut config = config(&[("65534-65535/tcp", "", "65534-65535")]);
+    config.labels.insert("beeline.publish.65535.deny".into(), "192.0.2.0/24".into());
+    let requests = requests(&config, EVERY).unwrap();
+    assert_eq!(requests.iter().map(|request| request.container_first).collect::<Vec<_>>(), [65534, 65535]);
+}
