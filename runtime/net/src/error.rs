@@ -167,6 +167,14 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// The resolver cannot listen.
+    #[error("listen for the name queries of containers on {gateway}: has the host this address?")]
+    Resolver {
+        /// The gateway's address.
+        gateway: IpAddr,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// A device that was there is not any more.
     #[error("device {device} disappeared while it was set up")]
     DeviceGone {
@@ -238,6 +246,7 @@ impl Error {
             Self::Bind { .. }
             | Self::Netlink { .. }
             | Self::Namespace { .. }
+            | Self::Resolver { .. }
             | Self::DeviceGone { .. }
             | Self::Datapath(_)
             | Self::Several { .. }

@@ -5,6 +5,7 @@
 //! end and another take over while traffic flows.
 
 pub mod datapath;
+pub mod dns;
 
 mod error;
 mod host;
