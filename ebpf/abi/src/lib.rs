@@ -24,6 +24,7 @@ mod ipv6;
 mod packet;
 mod policy;
 mod publish;
+mod resolver;
 mod socket;
 mod tuple;
 #[cfg(feature = "user")]
@@ -45,6 +46,7 @@ pub use packet::{
 };
 pub use policy::{MAX_RULES, PolicyKey, Rule, RuleSets, action};
 pub use publish::{Expired, NO_PUBLISH, PortKey, PortPrefixes, Publish};
+pub use resolver::Resolver;
 pub use socket::{Original, SocketKey};
 pub use tuple::{FragmentKey, FragmentPorts, Side, Tuple};
 
@@ -54,6 +56,9 @@ pub const LAYOUT_VERSION: u32 = 2;
 /// Since which version of the layouts a flow and its key lie as they do now: connections survive an upgrade from any of
 /// them. What else the maps hold, the daemon says anew.
 pub const FLOW_LAYOUT_SINCE: u32 = 1;
+
+/// The same for a resolver: where containers ask is known before the daemon says it anew.
+pub const RESOLVER_LAYOUT_SINCE: u32 = 2;
 
 /// How many endpoints one instance can have: the size of the endpoint tables.
 pub const MAX_ENDPOINTS: u32 = 4096;

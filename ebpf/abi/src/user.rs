@@ -26,6 +26,7 @@ plain_data!(
     PortKey,
     Publish,
     PublishCounters,
+    Resolver,
     Rule,
     SocketKey,
     Tuple,

@@ -7,7 +7,7 @@
 //! | `container_ingress` | ingress of the host's end of each veth pair | everything a container sends |
 //! | `gateway_egress` | egress of each network's bridge device | what the host sends to a container |
 //! | `uplink_guard`, `uplink_guard_generic` | devices towards the outside that ask for it | drops the daemon's denied sources |
-//! | `connect`, `sendmsg`, `recvmsg`, `getpeername` | the root cgroup | the host's own clients of published ports |
+//! | `connect`, `sendmsg`, `recvmsg`, `getpeername` | the root cgroup | the host's own clients of published ports, containers' questions for names |
 //! | `post_bind` | the root cgroup | keeps published ports from the host's own servers |
 //! | `expire_flows` | nothing: the daemon runs it | deletes flows that are over |
 //!
@@ -22,6 +22,7 @@ mod collect;
 mod conntrack;
 mod container;
 mod count;
+mod dns;
 mod ends;
 mod forward;
 mod fragment;

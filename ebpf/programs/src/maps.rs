@@ -12,7 +12,7 @@ use aya_ebpf::{
 use beeline_abi::{
     Address, Device, DropReason, Endpoint, EndpointCounters, Flow, FragmentKey, FragmentPorts, LocalAddress,
     MAX_ENDPOINTS, MAX_NETWORKS, MAX_PUBLISHES, MAX_RULES, Member, MemberKey, Network, Original, PolicyKey,
-    PortKey, Publish, PublishCounters, Rule, SocketKey, Tuple, Uplink,
+    PortKey, Publish, PublishCounters, Resolver, Rule, SocketKey, Tuple, Uplink,
 };
 
 /// The cookie of the network namespace that the daemon serves; sockets of others are left alone.
@@ -82,6 +82,10 @@ pub static RULE_COUNTERS: PerCpuArray<u64, { MAX_RULES as usize }> = PerCpuArray
 /// Counters by the endpoint's slot.
 #[btf_map]
 pub static ENDPOINT_COUNTERS: PerCpuArray<EndpointCounters, { MAX_ENDPOINTS as usize }> = PerCpuArray::new();
+
+/// Resolvers by the cookie of the network namespace that asks them.
+#[btf_map]
+pub static RESOLVERS: HashMap<u64, Resolver, { MAX_ENDPOINTS as usize }> = HashMap::new();
 
 /// Counters by [`DropReason`].
 #[btf_map]

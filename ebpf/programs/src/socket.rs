@@ -12,7 +12,7 @@ use aya_ebpf::{
 use beeline_abi::{Address, DropReason, Original, SocketKey, ip};
 
 use crate::{
-    count,
+    count, dns,
     maps::{ADDRESSES, NETNS_COOKIE, SOCKETS, Table as _},
     policy::{self, Client},
     publish::{self, Target},
@@ -92,11 +92,15 @@ fn remember(context: *mut core::ffi::c_void, target: &Target, asked: Address, po
 fn rewrite4(ctx: &SockAddrContext, client: Client) -> Result<Option<Target>, DropReason> {
     let context = ctx.as_ptr();
     let raw = addresses(ctx);
+    let port = u16::from_be(raw.user_port as u16);
     if !is_ours(context) {
+        if let Some((address, port)) = dns::redirect(ctx, &Address::v4(raw.user_ip4), port) {
+            raw.user_ip4 = address.v4_word();
+            raw.user_port = u32::from(port.to_be());
+        }
         return Ok(None);
     }
     let Some(protocol) = protocol(raw.type_) else { return Ok(None) };
-    let port = u16::from_be(raw.user_port as u16);
     // "Any" as a destination is this host.
     let word = if raw.user_ip4 == 0 { LOOPBACK } else { raw.user_ip4 };
     let asked = Address::v4(word);
@@ -130,12 +134,16 @@ fn write6(raw: &mut bpf_sock_addr, address: &Address) {
 fn rewrite6(ctx: &SockAddrContext, client: Client) -> Result<Option<Target>, DropReason> {
     let context = ctx.as_ptr();
     let raw = addresses(ctx);
+    let port = u16::from_be(raw.user_port as u16);
+    let asked = destination6(raw);
     if !is_ours(context) {
+        if let Some((address, port)) = dns::redirect(ctx, &asked, port) {
+            write6(raw, &address);
+            raw.user_port = u32::from(port.to_be());
+        }
         return Ok(None);
     }
     let Some(protocol) = protocol(raw.type_) else { return Ok(None) };
-    let port = u16::from_be(raw.user_port as u16);
-    let asked = destination6(raw);
     // "Any" as a destination is this host.
     let looked_up = if asked.is_any_v6() { LOOPBACK_V6 } else { asked };
     let mut target = target(&looked_up, protocol, port);
@@ -188,13 +196,15 @@ pub fn sendmsg6(ctx: &SockAddrContext) -> i32 {
     sent(rewrite6(ctx, Client::Sending))
 }
 
-/// What the socket's owner asked for when it got this peer.
+/// What the socket's owner asked for when it got this peer: address and port.
 #[inline(always)]
-fn original(context: *mut core::ffi::c_void, address: Address, port: u16) -> Option<&'static Original> {
+fn original(ctx: &SockAddrContext, address: Address, port: u16) -> Option<(Address, u16)> {
+    let context = ctx.as_ptr();
     if !is_ours(context) {
-        return None;
+        return dns::name(ctx, &address, port);
     }
-    SOCKETS.find(&SocketKey { cookie: cookie(context), address, port, pad: [0; 6] })
+    let original = SOCKETS.find(&SocketKey { cookie: cookie(context), address, port, pad: [0; 6] })?;
+    Some((original.address, original.port))
 }
 
 /// Names the peer as the socket's owner knows it.
@@ -202,9 +212,9 @@ fn original(context: *mut core::ffi::c_void, address: Address, port: u16) -> Opt
 pub fn name4(ctx: &SockAddrContext) -> i32 {
     let raw = addresses(ctx);
     let port = u16::from_be(raw.user_port as u16);
-    if let Some(original) = original(ctx.as_ptr(), Address::v4(raw.user_ip4), port) {
-        raw.user_ip4 = original.address.v4_word();
-        raw.user_port = u32::from(original.port.to_be());
+    if let Some((address, port)) = original(ctx, Address::v4(raw.user_ip4), port) {
+        raw.user_ip4 = address.v4_word();
+        raw.user_port = u32::from(port.to_be());
     }
     ALLOW
 }
@@ -214,9 +224,9 @@ pub fn name4(ctx: &SockAddrContext) -> i32 {
 pub fn name6(ctx: &SockAddrContext) -> i32 {
     let raw = addresses(ctx);
     let port = u16::from_be(raw.user_port as u16);
-    if let Some(original) = original(ctx.as_ptr(), destination6(raw), port) {
-        write6(raw, &original.address);
-        raw.user_port = u32::from(original.port.to_be());
+    if let Some((address, port)) = original(ctx, destination6(raw), port) {
+        write6(raw, &address);
+        raw.user_port = u32::from(port.to_be());
     }
     ALLOW
 }

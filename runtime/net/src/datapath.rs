@@ -16,6 +16,7 @@ mod pins;
 mod policy;
 mod programs;
 mod publishes;
+mod resolvers;
 mod spec;
 mod state;
 mod syscall;
@@ -36,12 +37,14 @@ use std::{
 use beeline_abi::Timeouts;
 
 pub use error::Error;
+pub use resolvers::ResolverStatus;
 pub use spec::{
     DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, LAYOUT_VERSION, LogLevel,
     NetworkSpec, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus, UplinkSpec,
 };
 
 use crate::rules::Rules;
+pub(crate) use syscall::netns_cookie;
 
 use attach::{Attacher, Way};
 use kernel_log::KernelLog;
@@ -101,7 +104,10 @@ impl Datapath {
         attach::attach_cgroup(&pins, &programs, &config.cgroup2)?;
         let publish_table = tables::open_raw(&pins, "PUBLISHES")?;
         let (flows, capacity) = tables::open_flows(&pins)?;
-        let state = State::restore(Tables::open(&pins)?, publish_table.as_fd(), capacity)?;
+        let mut state = State::restore(Tables::open(&pins)?, publish_table.as_fd(), capacity)?;
+        if let Some(staged) = &staged {
+            resolvers::carry(&mut state, &staged.earlier)?;
+        }
         let log = match config.log_level {
             LogLevel::Off => None,
             _ => start_log(&programs_folder),

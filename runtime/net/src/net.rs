@@ -10,6 +10,7 @@ mod network;
 mod policy;
 mod publish;
 mod reconcile;
+mod resolver;
 mod tell;
 mod uplinks;
 

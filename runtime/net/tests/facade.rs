@@ -12,6 +12,8 @@
 mod bed;
 #[path = "facade/lifecycle.rs"]
 mod lifecycle;
+#[path = "facade/names.rs"]
+mod names;
 #[path = "facade/policy.rs"]
 mod policy;
 #[path = "facade/ports.rs"]

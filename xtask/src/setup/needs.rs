@@ -77,6 +77,8 @@ const TEST: &[Need] = &[
     Need::program("skopeo", &["skopeo"]),
     Need::program("busybox", &["busybox-static"]),
     Need::program("tcpdump", &["tcpdump"]),
+    Need::program("dnsmasq", &["dnsmasq-base"]),
+    Need::program("dig", &["bind9-dnsutils", "dnsutils"]),
     Need::program("docker", &["docker-cli", "docker.io"]),
 ];
 

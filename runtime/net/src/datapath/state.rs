@@ -1,7 +1,7 @@
 //! What the daemon knows of the maps beside their contents.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     os::fd::BorrowedFd,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -12,7 +12,7 @@ use beeline_abi::{Device, Member, Publish as Entry};
 use super::{
     Error,
     policy::RuleBook,
-    syscall,
+    resolvers, syscall,
     tables::{Tables, failed},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct State {
     /// How many flows a network may have that has no quota of its own.
     pub(super) default_flow_quota: u32,
     pub(super) rules: RuleBook,
+    /// The namespaces that have a resolver, by the host's ends with which their entries go.
+    pub(super) resolvers: HashMap<u32, u64>,
     generation: u32,
 }
 
@@ -62,8 +64,10 @@ impl State {
         let members = members(&tables)?;
         // A flow takes two entries. No network takes the last quarter from all others.
         let default_flow_quota = flow_entries / 2 / 4 * 3;
+        let resolvers = resolvers::index(&tables)?;
         let rules = RuleBook::default();
-        let mut state = Self { tables, publishes, devices, members, default_flow_quota, rules, generation };
+        let mut state =
+            Self { tables, publishes, devices, members, default_flow_quota, rules, resolvers, generation };
         state.restore_rules()?;
         Ok(state)
     }

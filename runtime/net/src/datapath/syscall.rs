@@ -221,7 +221,7 @@ pub(super) fn for_each_in_batches<K: aya::Pod, V: aya::Pod>(
 }
 
 /// The cookie of the calling thread's network namespace.
-pub(super) fn netns_cookie() -> io::Result<u64> {
+pub(crate) fn netns_cookie() -> io::Result<u64> {
     const SO_NETNS_COOKIE: libc::c_int = 71;
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
     let mut cookie = 0u64;

@@ -8,13 +8,13 @@ use aya::{
 };
 use beeline_abi::{
     Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Member, MemberKey, Network, PolicyKey,
-    PortKey, Publish, PublishCounters, Rule, Tuple, Uplink,
+    PortKey, Publish, PublishCounters, Resolver, Rule, Tuple, Uplink,
 };
 
 use super::{Error, pins::Pins, syscall};
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const PINNED: [&str; 19] = [
+pub(super) const PINNED: [&str; 20] = [
     "FLOWS",
     "ENDPOINTS",
     "DEVICES",
@@ -34,6 +34,7 @@ pub(super) const PINNED: [&str; 19] = [
     "DROPS",
     "FRAGMENTS",
     "SOCKETS",
+    "RESOLVERS",
 ];
 
 /// The maps the daemon reads and writes.
@@ -55,6 +56,7 @@ pub(super) struct Tables {
     pub(super) rule_counters: PerCpuArray<MapData, u64>,
     pub(super) endpoint_counters: PerCpuArray<MapData, EndpointCounters>,
     pub(super) drops: PerCpuArray<MapData, u64>,
+    pub(super) resolvers: HashMap<MapData, u64, Resolver>,
 }
 
 /// Reports a failure with the map it is about.
@@ -104,6 +106,7 @@ impl Tables {
             rule_counters: per_cpu(pins, "RULE_COUNTERS")?,
             endpoint_counters: per_cpu(pins, "ENDPOINT_COUNTERS")?,
             drops: per_cpu(pins, "DROPS")?,
+            resolvers: hash(pins, "RESOLVERS")?,
         })
     }
 }

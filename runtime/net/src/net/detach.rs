@@ -76,6 +76,7 @@ impl Inner {
         for address in endpoint.addresses() {
             errors.extend(self.unpublish_all_of(address).err());
         }
+        errors.extend(self.datapath.remove_resolver(endpoint.host_ifindex).map_err(Error::from).err());
         errors.extend(self.datapath.remove_endpoint(endpoint.host_ifindex).map_err(Error::from).err());
         let detached = self.datapath.detach_container(endpoint.host_ifindex, &endpoint.host_ifname);
         errors.extend(detached.map_err(Error::from).err());

@@ -34,6 +34,7 @@ impl Inner {
             errors.extend(self.keep_endpoint(endpoint).err());
         }
         self.remove_other_publishes(keep, &lost, &mut errors);
+        self.remove_other_resolvers(&present, &mut errors);
         self.remove_other_endpoints(&present, &mut errors);
         self.remove_other_links(&netlink, keep, &present, &links, &mut errors);
         self.remove_other_networks(keep, &mut errors);
