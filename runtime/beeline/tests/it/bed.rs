@@ -141,7 +141,7 @@ impl Bed {
             let count = entries.as_array().unwrap_or_else(|| panic!("{}: {dump}", map.display())).len();
             (count > 0).then(|| format!("{count} entries in {}", map.display()))
         };
-        maps.flat_map(|maps| ["ENDPOINTS", "DEVICES", "PORTS"].map(|name| maps.join(name)))
+        maps.flat_map(|maps| ["ENDPOINTS", "DEVICES", "PORTS", "RESOLVERS"].map(|name| maps.join(name)))
             .filter_map(held)
             .collect()
     }
