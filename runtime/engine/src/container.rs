@@ -17,6 +17,7 @@ pub(crate) mod policy;
 pub(crate) mod ports;
 pub(crate) mod prepare;
 pub(crate) mod record;
+pub(crate) mod resolv_conf;
 mod shim;
 pub(crate) mod signal;
 mod size;

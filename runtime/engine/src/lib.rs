@@ -40,8 +40,8 @@ pub use image::{ImageLoad, ImageView, ImportImage, RemovedImage};
 pub use info::EngineInfo;
 pub use logs::{LogEntry, LogQuery, LogStream};
 pub use network::{
-    EndpointConfig, IpamConfig, NameRecord, NetworkConfig, NetworkMember, NetworkView, PoolConfig, PoolView,
-    PortRule, PortStatus,
+    EndpointConfig, IpamConfig, NetworkConfig, NetworkMember, NetworkView, PoolConfig, PoolView, PortRule,
+    PortStatus,
 };
 pub use protocol::Protocol;
 pub use settings::{AddressPool, DatapathLog, EngineConfig};

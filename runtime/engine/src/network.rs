@@ -14,8 +14,7 @@ mod set;
 mod view;
 
 pub use config::{EndpointConfig, IpamConfig, NetworkConfig, PoolConfig};
-pub use name::NameRecord;
-pub(crate) use name::{names, parse_link};
+pub(crate) use name::parse_link;
 pub use view::{NetworkMember, NetworkView, PoolView, PortRule, PortStatus};
 
 pub(crate) use create::{default_record, load};

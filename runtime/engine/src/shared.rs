@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use beeline_net::Net;
+use beeline_net::dns::Resolver;
 use beeline_spawn::Spawner;
 use beeline_spawn::cgroup::Hierarchy;
-
-use tokio::sync::watch;
 
 use crate::container::record::cgroup_path;
 use crate::database::Database;
@@ -29,8 +28,7 @@ pub(crate) struct Shared {
     pub(crate) images: Arc<beeline_image::Store>,
     pub(crate) net: Net,
     pub(crate) networks: Networks,
-    /// Changes when names of containers on networks do.
-    pub(crate) names: watch::Sender<u64>,
+    pub(crate) resolver: Resolver,
     pub(crate) spawner: Spawner,
     pub(crate) hierarchy: Hierarchy,
     pub(crate) directory: Directory,

@@ -18,6 +18,7 @@ mod inputs;
 mod lifecycle;
 mod limits;
 mod metrics;
+mod names;
 mod network;
 mod networks;
 mod policy;

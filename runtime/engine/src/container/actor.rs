@@ -218,11 +218,16 @@ impl Actor {
     /// Shows readers what is now.
     fn show(&self) {
         let view = view_of(&self.shared, &self.record, &self.runtime, &self.layers, self.exits, false);
-        let old = self.view.send_replace(Arc::new(view));
-        let new = self.view.borrow();
-        if old.name != new.name || old.endpoints != new.endpoints {
-            self.shared.names.send_modify(|count| *count += 1);
+        self.replace_view(view);
+    }
+
+    /// Names are told before readers see them.
+    fn replace_view(&self, view: ContainerView) {
+        let old = self.view.borrow().clone();
+        if old.endpoints != view.endpoints {
+            self.shared.tell_names(&old, &view);
         }
+        self.view.send_replace(Arc::new(view));
     }
 
     /// Stores what was observed. A failure is reported and survived: the container goes on without its database.

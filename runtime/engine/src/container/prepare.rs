@@ -10,6 +10,7 @@ use crate::container::files;
 use crate::container::mounts::{self, MountKind};
 use crate::container::plan::{self, Input};
 use crate::container::record::Record;
+use crate::container::resolv_conf::{self, Servers};
 use crate::container::view::ContainerPaths;
 use crate::error::Error;
 
@@ -26,6 +27,8 @@ pub(crate) struct Preparation {
     pub(crate) gateway: Vec<IpAddr>,
     /// Names of other containers with their addresses, for /etc/hosts.
     pub(crate) links: Vec<(String, String)>,
+    /// Who answers its questions for names.
+    pub(crate) servers: Servers,
     /// The network is another container's, and with it hosts, hostname and resolv.conf, which `paths` names.
     pub(crate) shares_network: bool,
 }
@@ -70,7 +73,8 @@ impl Preparation {
         };
         write(&paths.hosts, hosts.as_bytes(), 0o644)?;
         write(&paths.hostname, format!("{name}\n").as_bytes(), 0o644)?;
-        let resolv = files::resolv_conf(&files::host_resolv_conf(), &config.host, !shares_host);
+        let host_text = resolv_conf::of_host(self.servers);
+        let resolv = resolv_conf::content(&host_text, &config.host, self.servers);
         write(&paths.resolv_conf, resolv.as_bytes(), 0o644)
     }
 

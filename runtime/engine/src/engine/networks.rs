@@ -1,12 +1,10 @@
 //! Networks: making, removing, listing, and putting containers on them.
 
-use tokio::sync::watch;
-
 use super::Engine;
 use crate::container::filter::{Filters, label_matches};
 use crate::container::handle::Command;
 use crate::error::Error;
-use crate::network::{self, EndpointConfig, NameRecord, NetworkConfig, NetworkView};
+use crate::network::{self, EndpointConfig, NetworkConfig, NetworkView};
 
 /// Networks. A `reference` is a name, an id or an unambiguous beginning of an id.
 impl Engine {
@@ -101,18 +99,5 @@ impl Engine {
             Err(error) => return Err(error),
         };
         handle.ask(|reply| Command::Disconnect { network, reply }).await
-    }
-
-    /// What connected containers are called on the networks of users: what a name server has to know.
-    #[must_use]
-    pub fn names(&self) -> Vec<NameRecord> {
-        network::names(&self.shared)
-    }
-
-    /// Changes whenever [`Engine::names`] may answer otherwise than before: a container's names are there before its command
-    /// is executed.
-    #[must_use]
-    pub fn names_changed(&self) -> watch::Receiver<u64> {
-        self.shared.names.subscribe()
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use beeline_image::Store;
+use beeline_net::dns::{Resolver, ResolverConfig};
 use beeline_net::{Net, NetConfig};
 use beeline_spawn::Spawner;
 use beeline_spawn::cgroup::Hierarchy;
@@ -14,6 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::{Engine, reconcile};
 use crate::container::prepare::make_dir;
 use crate::container::record::{Record, Runtime, containers_dir};
+use crate::container::resolv_conf;
 use crate::database::Opened;
 use crate::directory::Directory;
 use crate::error::Error;
@@ -56,6 +58,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
     let (requests, queue) = keeper::queue();
     let networks = Networks::new(open_networks(&opened, &config, &instance, &net, &id).await?, &id, requests);
     let stored = restore_leases(stored, &networks);
+    let resolver = open_resolver(&net)?;
     let shared = Arc::new(Shared {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         id,
@@ -64,7 +67,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         images,
         net,
         networks,
-        names: tokio::sync::watch::channel(0).0,
+        resolver,
         spawner,
         hierarchy,
         directory: Directory::default(),
@@ -138,6 +141,16 @@ async fn open_net(config: &EngineConfig, instance: &InstanceId, hierarchy: &Hier
         net.cgroup2 = mount.to_owned();
     }
     Net::open(net).await.map_err(|error| Error::internal("open the datapath", &error))
+}
+
+/// The resolver, which listens where running containers ask already.
+fn open_resolver(net: &Net) -> Result<Resolver, Error> {
+    let known = net.resolvers().map_err(|error| Error::internal("look for resolvers", &error))?;
+    Ok(Resolver::new(ResolverConfig {
+        resolv_conf: resolv_conf::HOSTS.into(),
+        fallback: resolv_conf::fallback(),
+        known,
+    }))
 }
 
 /// The stored networks, and the default one as it is configured now.

@@ -40,6 +40,16 @@ pub(super) async fn reconcile(shared: &Arc<Shared>, stored: Vec<(Record, Runtime
             "the container's network device is gone: restart the container"
         );
     }
+    for network in shared.networks.all() {
+        if let Err(error) = shared.serve_names(&network) {
+            tracing::error!(
+                network = network.name(),
+                error = error.full(),
+                "names on the network are not found"
+            );
+        }
+    }
+    join_all(running.iter().map(Actor::resume_names)).await;
     let count = running.len();
     for actor in running {
         tokio::spawn(actor.run());

@@ -69,7 +69,10 @@ pub(super) async fn create(shared: &Shared, config: NetworkConfig) -> Result<Str
 async fn make(shared: &Shared, record: NetworkRecord) -> Result<(), Error> {
     let network = Network::bridge(record.clone())?;
     shared.database.put_network(&record).await?;
-    if let Err(error) = shared.net.create_network(record.spec.clone()).await {
+    let made = shared.net.create_network(record.spec.clone()).await;
+    let made = made.map_err(|error| from_net(format!("create network {}", record.config.name), &error));
+    if let Err(error) = made.and_then(|()| shared.serve_names(&network)) {
+        shared.resolver.remove_network(record.spec.id);
         let undone = shared.net.remove_network(record.spec.id, &record.spec.device).await;
         if let Err(error) = undone.as_ref() {
             tracing::warn!(
@@ -79,7 +82,7 @@ async fn make(shared: &Shared, record: NetworkRecord) -> Result<(), Error> {
             );
         }
         shared.database.remove_network(&record.id).await?;
-        return Err(from_net(format!("create network {}", record.config.name), &error));
+        return Err(error);
     }
     let network = shared.networks.insert(network);
     shared.network_event("create", &network, BTreeMap::new());

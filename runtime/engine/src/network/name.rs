@@ -1,51 +1,111 @@
-//! What containers are called on the networks they are on: what a name server has to know.
+//! What containers are called on the networks they are on, and where they ask: what the resolver is told.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::SocketAddrV4;
 
-use crate::identity::ContainerId;
+use beeline_net::Endpoint;
+use beeline_net::dns::{Link, Member, Zone};
+
+use super::{Bridge, Network, Networks};
+use crate::container::resolv_conf;
+use crate::container::view::{ContainerView, EndpointView};
+use crate::error::{Error, chain};
 use crate::shared::Shared;
 
-/// A connected container's names on one network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NameRecord {
-    /// The network's id, 64 hexadecimal digits.
-    pub network_id: String,
-    /// The network's id in the datapath.
-    pub network: u32,
-    /// The container.
-    pub container: ContainerId,
-    /// Its name, its aliases on this network, the beginning of its id and its host name, each once. Several containers may
-    /// have the same.
-    pub names: Vec<String>,
-    /// Names that this container alone has for others: the name, and the other container's name or id.
-    pub links: Vec<(String, String)>,
-    /// Its IPv4 address.
-    pub ipv4: Option<Ipv4Addr>,
-    /// Its IPv6 address.
-    pub ipv6: Option<Ipv6Addr>,
-}
+impl Network {
+    /// Whether its members find each other by name: on the default network they do not, as with Docker.
+    fn has_names(&self) -> bool {
+        !self.is_builtin()
+    }
 
-/// The names of every connected container on every network of a user's: the others resolve none.
-pub(crate) fn names(shared: &Shared) -> Vec<NameRecord> {
-    let mut records = Vec::new();
-    for view in shared.directory.views() {
-        for endpoint in view.endpoints.iter().filter(|endpoint| !endpoint.dns_names.is_empty()) {
-            let Some(network) = shared.networks.get(&endpoint.network_id) else { continue };
-            let Some(bridge) = network.as_bridge().filter(|_| !endpoint.endpoint_id.is_empty()) else {
-                continue;
-            };
-            records.push(NameRecord {
-                network_id: network.id.clone(),
-                network: bridge.spec.id,
-                container: view.id.clone(),
-                names: endpoint.dns_names.clone(),
-                links: endpoint.config.links.iter().map(|link| parse_link(link)).collect(),
-                ipv4: endpoint.ipv4.map(|address| address.addr()),
-                ipv6: endpoint.ipv6.map(|address| address.addr()),
-            });
+    /// Whether a member can ask for names there.
+    pub(crate) fn has_resolver(&self) -> bool {
+        self.has_names() && self.as_bridge().is_some_and(|bridge| bridge.spec.ipv4.is_some())
+    }
+
+    /// Its names for the resolver. The default network has none, but a way outside.
+    fn zone(&self, bridge: &Bridge) -> Zone {
+        Zone {
+            network: bridge.spec.id,
+            name: self.name().to_owned(),
+            subnets: bridge.spec.ranges().map(|(subnet, _)| subnet).collect(),
+            internal: bridge.spec.internal,
         }
     }
-    records
+}
+
+impl Shared {
+    /// Serves the names of a network, whose device is there.
+    ///
+    /// # Errors
+    /// The resolver cannot listen there.
+    pub(crate) fn serve_names(&self, network: &Network) -> Result<(), Error> {
+        let Some(bridge) = network.as_bridge() else { return Ok(()) };
+        let gateway = bridge.spec.ipv4.filter(|_| network.has_resolver()).map(|range| range.gateway);
+        let served = self.resolver.add_network(network.zone(bridge), gateway);
+        served.map(drop).map_err(|error| {
+            Error::internal(format!("answer for the names of network {}", network.name()), &error)
+        })
+    }
+
+    /// Tells the resolver what is different of a container that readers saw as `old`. Others find its new names when this
+    /// returns.
+    pub(crate) fn tell_names(&self, old: &ContainerView, new: &ContainerView) {
+        let (before, after) = (members(&self.networks, old), members(&self.networks, new));
+        for gone in before.iter().filter(|one| !after.iter().any(|other| other.network == one.network)) {
+            self.resolver.remove_member(gone.network, &gone.container);
+        }
+        for member in after.into_iter().filter(|member| !before.contains(member)) {
+            self.tell(member);
+        }
+    }
+
+    /// Tells the resolver, which is new, of a container.
+    pub(crate) fn tell_all_names(&self, view: &ContainerView) {
+        for member in members(&self.networks, view) {
+            self.tell(member);
+        }
+    }
+
+    fn tell(&self, member: Member) {
+        let container = member.container.clone();
+        // The network is being removed.
+        if let Err(error) = self.resolver.set_member(member) {
+            tracing::debug!(container, error = chain(&error), "the container's names are not known");
+        }
+    }
+
+    /// Where a container asks for names that is on these networks with these priorities, and by which endpoint: on the
+    /// network with the highest, then the first by name.
+    pub(crate) fn resolver_for<'a>(
+        &self,
+        connected: impl Iterator<Item = (&'a Network, i64, &'a Endpoint)>,
+    ) -> Option<(&'a Endpoint, SocketAddrV4)> {
+        let candidates = connected.filter_map(|(network, priority, endpoint)| {
+            let resolver = self.resolver.address(network.as_bridge()?.spec.id)?;
+            Some(((std::cmp::Reverse(priority), network.name()), (endpoint, resolver)))
+        });
+        candidates.min_by_key(|(rank, _)| *rank).map(|(_, found)| found)
+    }
+}
+
+/// What a container is called on the networks it is connected with.
+fn members(networks: &Networks, view: &ContainerView) -> Vec<Member> {
+    let connected = view.endpoints.iter().filter(|endpoint| !endpoint.endpoint_id.is_empty());
+    connected.filter_map(|endpoint| member(networks, view, endpoint)).collect()
+}
+
+fn member(networks: &Networks, view: &ContainerView, endpoint: &EndpointView) -> Option<Member> {
+    let network = networks.get(&endpoint.network_id)?;
+    let links = endpoint.config.links.iter().filter(|_| network.has_names()).map(|link| parse_link(link));
+    Some(Member {
+        network: network.as_bridge()?.spec.id,
+        container: view.id.to_string(),
+        names: endpoint.dns_names.clone(),
+        addresses: endpoint.addresses().collect(),
+        links: links.map(|(alias, target)| Link { alias, target }).collect(),
+        priority: endpoint.config.gateway_priority,
+        servers: resolv_conf::own_servers(&view.config.host),
+    })
 }
 
 /// `CONTAINER` or `CONTAINER:NAME` as name and container.

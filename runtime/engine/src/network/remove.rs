@@ -25,6 +25,7 @@ pub(super) async fn remove(shared: &Shared, reference: &str) -> Result<String, E
         bridge.leases().reopen();
         return Err(Error::internal(format!("remove network {}", network.name()), &error));
     }
+    shared.resolver.remove_network(bridge.spec.id);
     shared.database.remove_network(&network.id).await?;
     shared.networks.remove(&network.id);
     shared.network_event("destroy", &network, BTreeMap::new());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use beeline_net::Netns;
 use beeline_spawn::protocol::{Exit, State};
 use jiff::Timestamp;
 
@@ -86,6 +87,20 @@ impl Actor {
     /// The connections to networks that a running container keeps, with their addresses.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &beeline_net::Endpoint> {
         self.runtime.endpoints()
+    }
+
+    /// Tells the resolver, which is new, what the running container is called, and leads its questions there.
+    pub(crate) async fn resume_names(&self) {
+        let view = self.view.borrow().clone();
+        self.shared.tell_all_names(&view);
+        let led = match Netns::of_process(self.runtime.status.pid) {
+            Ok(netns) => self.lead_connected(&netns).await,
+            // It has ended meanwhile.
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = led {
+            tracing::error!(container = %self.record.id, error = error.full(), "the container finds no names");
+        }
     }
 
     /// The open ports of a running container.

@@ -17,6 +17,7 @@ use crate::container::plan;
 use crate::container::policy::Policy;
 use crate::container::ports::{self, Published};
 use crate::container::record::{Connection, paths};
+use crate::container::resolv_conf::{self, Servers};
 use crate::container::status::ContainerState;
 use crate::error::{Error, chain};
 use crate::network::{EndpointConfig, Network, check_endpoint};
@@ -67,6 +68,7 @@ impl Actor {
                 self.record.id
             )));
         };
+        let before = self.servers();
         let network = self.shared.networks.find(name).ok();
         let connection = network.as_ref().and_then(|network| self.runtime.connections.remove(&network.id));
         if let Err(error) = self.shared.database.put(&self.record, &self.runtime).await {
@@ -77,7 +79,7 @@ impl Actor {
             return Err(error);
         }
         let result = match connection.and_then(|connection| connection.endpoint) {
-            Some(endpoint) => self.disconnect_live(&endpoint).await,
+            Some(endpoint) => self.disconnect_live(&endpoint, before).await,
             None => Ok(()),
         };
         if let Some(network) = &network {
@@ -110,6 +112,7 @@ impl Actor {
 
     async fn connect_live(&mut self, joined: Joined) -> Result<(), Error> {
         let netns = self.namespace().await?;
+        let before = self.servers();
         let (bridge, id) = (joined.bridge()?, joined.network.id.clone());
         let lease = bridge.lease(&self.record.id, &joined.config)?;
         self.runtime.connections.insert(id.clone(), Connection { lease, endpoint: None });
@@ -132,10 +135,13 @@ impl Actor {
         self.record.networks.insert(joined.network.name().to_owned(), joined.config);
         let followed = self.follow_gateways(&netns).await;
         self.rewrite_hosts(None, Some(&endpoint)).await;
+        self.rewrite_resolv_conf(before).await;
         let stored = self.shared.database.put(&self.record, &self.runtime).await;
         self.show();
+        // Not before it is known by its new address: the resolver answers none but members.
+        let led = self.lead_connected(&netns).await;
         self.network_event("connect", &joined.network);
-        followed.and(stored)
+        followed.and(stored).and(led)
     }
 
     async fn attach_further(&self, netns: &Netns, joined: &Joined) -> Result<Endpoint, Error> {
@@ -149,18 +155,19 @@ impl Actor {
     }
 
     /// Removes the device of a connection that the record does not have any more.
-    async fn disconnect_live(&mut self, endpoint: &Endpoint) -> Result<(), Error> {
+    async fn disconnect_live(&mut self, endpoint: &Endpoint, before: Servers) -> Result<(), Error> {
         let removed =
             self.shared.net.remove(endpoint).await.map_err(|error| {
                 Error::internal(format!("disconnect container {}", self.record.name), &error)
             });
         self.runtime.published.retain(|publish| endpoint.addresses().all(|own| own != publish.container_ip));
         let followed = match self.namespace().await {
-            Ok(netns) => self.follow_gateways(&netns).await,
+            Ok(netns) => self.follow_gateways(&netns).await.and(self.lead_connected(&netns).await),
             // It has ended meanwhile.
             Err(_) => Ok(()),
         };
         self.rewrite_hosts(Some(endpoint), None).await;
+        self.rewrite_resolv_conf(before).await;
         self.store().await;
         removed.and(followed)
     }
@@ -220,6 +227,34 @@ impl Actor {
         self.runtime.published.extend(again.map_err(|failure| self.publish_error(failure))?);
         self.runtime.published.extend(added.map_err(|failure| self.publish_error(failure))?);
         Ok(())
+    }
+
+    /// Who answers the container's questions for names, which has networks of its own.
+    fn servers(&self) -> Servers {
+        let connected = self.connected();
+        Servers::on(connected.iter().map(|(one, _)| &*one.network))
+    }
+
+    /// Has the container's /etc/resolv.conf name who answers now, unless someone has written another.
+    async fn rewrite_resolv_conf(&self, before: Servers) {
+        let now = self.servers();
+        if now == before {
+            return;
+        }
+        let path = paths(&self.shared.config.root, &self.record, Vec::new()).resolv_conf;
+        let config = self.record.config.clone();
+        let rewritten = tokio::task::spawn_blocking(move || {
+            let content =
+                |servers| resolv_conf::content(&resolv_conf::of_host(servers), &config.host, servers);
+            if std::fs::read_to_string(&path)? == content(before) {
+                // In place: it is a bind mount's source in the container.
+                std::fs::write(&path, content(now))?;
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        if let Ok(Err(error)) = rewritten.await {
+            tracing::warn!(container = %self.record.id, %error, "/etc/resolv.conf of the container not changed");
+        }
     }
 
     /// Changes the container's lines in its /etc/hosts; what else is there stays.

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use beeline_net::{Endpoint, EndpointSpec, Families, Netns, mac_of};
 
 use super::Actor;
+use crate::container::config::ContainerConfig;
 use crate::container::gateway::{self, Candidate, Gateways};
 use crate::container::mode::{self, NetworkMode};
 use crate::container::ports::Targets;
+use crate::container::resolv_conf::Servers;
 use crate::container::view::ContainerView;
 use crate::error::Error;
 use crate::network::{Bridge, EndpointConfig, Lease, Network};
@@ -42,6 +44,14 @@ impl Joined {
 }
 
 impl Plan {
+    /// Who answers the container's questions for names.
+    pub(super) fn servers(&self, config: &ContainerConfig) -> Servers {
+        if config.host.mode() == NetworkMode::Host {
+            return Servers::Host;
+        }
+        Servers::on(self.joined().iter().map(|one| &*one.network))
+    }
+
     pub(super) fn joined(&self) -> &[Joined] {
         if let Self::Networks(joined) = self { joined } else { &[] }
     }
@@ -164,6 +174,26 @@ impl Actor {
                 &error,
             )
         })
+    }
+
+    /// Leads the questions for names that come from the namespace to the resolver of one of its networks.
+    pub(super) async fn lead_questions(
+        &self,
+        netns: &Netns,
+        connected: impl Iterator<Item = (&Joined, &Endpoint)>,
+    ) -> Result<(), Error> {
+        let connected =
+            connected.map(|(one, endpoint)| (&*one.network, one.config.gateway_priority, endpoint));
+        let Some((endpoint, resolver)) = self.shared.resolver_for(connected) else { return Ok(()) };
+        self.shared.net.set_resolver(netns.as_fd(), endpoint, resolver).await.map_err(|error| {
+            Error::internal(format!("lead the name queries of container {}", self.record.name), &error)
+        })
+    }
+
+    /// The same for the networks the container is on now.
+    pub(super) async fn lead_connected(&self, netns: &Netns) -> Result<(), Error> {
+        let connected = self.connected();
+        self.lead_questions(netns, connected.iter().map(|(one, endpoint)| (one, endpoint))).await
     }
 
     /// Where published ports lead: to the addresses on the networks with the gateways.

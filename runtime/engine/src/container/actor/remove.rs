@@ -63,7 +63,7 @@ impl Actor {
         self.event("destroy", []);
         self.shared.directory.remove(&self.record.id);
         let view = super::view_of(&self.shared, &self.record, &self.runtime, &self.layers, self.exits, true);
-        self.view.send_replace(std::sync::Arc::new(view));
+        self.replace_view(view);
         Ok(())
     }
 

@@ -159,6 +159,7 @@ impl Actor {
                 .map(|bridge| bridge.spec.ranges().map(|(_, gateway)| gateway).collect())
                 .unwrap_or_default(),
             links: self.linked(&default)?,
+            servers: plan.servers(&self.record.config),
             shares_network: matches!(plan, Plan::Shared(_)),
         };
         let files = tokio::task::spawn_blocking(move || preparation.write());
@@ -192,10 +193,14 @@ impl Actor {
         netns: Option<&Netns>,
         joined: &[Joined],
     ) -> (BTreeMap<String, beeline_net::Endpoint>, Result<(), Error>) {
-        match netns {
-            Some(netns) => self.attach_all(netns, joined).await,
-            None => (BTreeMap::new(), Ok(())),
-        }
+        let Some(netns) = netns else { return (BTreeMap::new(), Ok(())) };
+        let (made, attached) = self.attach_all(netns, joined).await;
+        let connected = joined.iter().filter_map(|one| Some((one, made.get(&one.network.id)?)));
+        let led = match attached {
+            Ok(()) => self.lead_questions(netns, connected).await,
+            Err(error) => Err(error),
+        };
+        (made, led)
     }
 
     /// The names that links on the default network give to others, with their addresses.
