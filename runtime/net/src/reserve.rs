@@ -3,7 +3,7 @@
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::{AsRawFd as _, OwnedFd},
 };
 
@@ -25,12 +25,15 @@ pub(crate) struct Reservation {
 /// How many ports are held at once; those beyond are checked and let go.
 const HELD: usize = 512;
 
-/// Checks that no process of the host has a port of the interval, and holds them.
-pub(crate) fn reserve(publish: &Publish) -> Result<Reservation, Error> {
+/// Checks that no process of the host has a port of the interval, and holds them. What is published is told by `is_published`.
+pub(crate) fn reserve(
+    publish: &Publish,
+    is_published: impl Fn(&Publish) -> bool,
+) -> Result<Reservation, Error> {
     let mut sockets = Vec::new();
     for port in publish.host_first..=publish.host_last {
         let socket =
-            hold(publish.protocol, publish.host_ip, port).map_err(|errno| explain(publish, port, errno))?;
+            hold_beside(publish, port, &is_published).map_err(|errno| explain(publish, port, errno))?;
         if sockets.len() < HELD {
             sockets.extend(socket);
         }
@@ -55,7 +58,7 @@ pub(crate) fn choose(
         if is_published(&candidate) {
             continue;
         }
-        match hold(publish.protocol, publish.host_ip, port) {
+        match hold_beside(publish, port, &is_published) {
             Ok(socket) => return Ok((candidate, Reservation { _sockets: Vec::from_iter(socket) })),
             Err(Errno::EADDRINUSE) => {}
             Err(errno) => return Err(explain(&candidate, port, errno)),
@@ -73,6 +76,39 @@ fn ephemeral_range() -> (u16, u16) {
         (Some(first), Some(last)) if 0 < first && first <= last => (first, last),
         _ => DEFAULT,
     }
+}
+
+/// Binds a port. Where it is published for every IPv4 address, the datapath keeps it from whoever binds `::`, for that may be
+/// a socket for both families: us too. Then the kernel's list of sockets tells who has it, and nobody new can.
+fn hold_beside(
+    publish: &Publish,
+    port: u16,
+    is_published: impl Fn(&Publish) -> bool,
+) -> Result<Option<OwnedFd>, Errno> {
+    let every = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let ipv4 = Publish { host_ip: every, host_first: port, host_last: port, ..*publish };
+    let is_every = matches!(publish.host_ip, IpAddr::V6(address) if address.is_unspecified());
+    if !is_every || !is_published(&ipv4) {
+        return hold(publish.protocol, publish.host_ip, port);
+    }
+    let list = match publish.protocol {
+        Protocol::Tcp => "tcp6",
+        Protocol::Udp => "udp6",
+        Protocol::Sctp => return Ok(None),
+    };
+    let sockets = std::fs::read_to_string(format!("/proc/thread-self/net/{list}")).unwrap_or_default();
+    if sockets.lines().any(|line| has_port(line, port)) { Err(Errno::EADDRINUSE) } else { Ok(None) }
+}
+
+/// Whether a line of the kernel's list is of a socket that listens at a port, or receives there.
+fn has_port(line: &str, port: u16) -> bool {
+    const LISTENS: &str = "0A";
+    const UNCONNECTED: &str = "07";
+    let mut fields = line.split_whitespace().skip(1);
+    let local = fields.next().and_then(|local| local.rsplit_once(':'));
+    let state = fields.nth(1);
+    local.is_some_and(|(_, number)| u16::from_str_radix(number, 16) == Ok(port))
+        && matches!(state, Some(LISTENS | UNCONNECTED))
 }
 
 /// Binds a port. None: this kernel knows no such protocol, so nobody has the port.
@@ -109,7 +145,7 @@ fn explain(publish: &Publish, port: u16, errno: Errno) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+    use std::net::{Ipv6Addr, TcpListener, UdpSocket};
 
     use super::*;
 
@@ -131,11 +167,11 @@ mod tests {
         let listener = TcpListener::bind((LOOPBACK, 0)).expect("a port of the loopback");
         let port = listener.local_addr().expect("its address").port();
         let wanted = publish(Protocol::Tcp, Ipv4Addr::UNSPECIFIED, port, port);
-        let error = reserve(&wanted).expect_err("the port is taken");
+        let error = reserve(&wanted, |_| false).expect_err("the port is taken");
         assert!(matches!(error, Error::PortInUse { port: taken, .. } if taken == port), "{error}");
         assert!(error.to_string().contains(&port.to_string()), "{error}");
         // The same port of the other protocol is another.
-        reserve(&publish(Protocol::Udp, LOOPBACK, port, port)).expect("it is free");
+        reserve(&publish(Protocol::Udp, LOOPBACK, port, port), |_| false).expect("it is free");
     }
 
     #[test]
@@ -144,18 +180,32 @@ mod tests {
         let port = chosen.host_first;
         assert!(UdpSocket::bind((LOOPBACK, port)).is_err(), "held");
         let interval = publish(Protocol::Udp, LOOPBACK, port.saturating_sub(1).max(1), port);
-        assert!(matches!(reserve(&interval), Err(Error::PortInUse { .. })));
+        assert!(matches!(reserve(&interval, |_| false), Err(Error::PortInUse { .. })));
         drop(first);
-        let held = reserve(&publish(Protocol::Udp, LOOPBACK, port, port)).expect("it is free again");
+        let held =
+            reserve(&publish(Protocol::Udp, LOOPBACK, port, port), |_| false).expect("it is free again");
         assert!(UdpSocket::bind((LOOPBACK, port)).is_err(), "held");
         drop(held);
         UdpSocket::bind((LOOPBACK, port)).expect("let go");
     }
 
     #[test]
+    fn beside_a_publish_for_ipv4_the_list_of_sockets_tells_who_has_the_port() {
+        let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).expect("a port of the loopback");
+        let port = listener.local_addr().expect("its address").port();
+        let any =
+            Publish { host_ip: Ipv6Addr::UNSPECIFIED.into(), ..publish(Protocol::Tcp, LOOPBACK, port, port) };
+        let ipv4 = |other: &Publish| other.host_ip == Ipv4Addr::UNSPECIFIED && other.host_first == port;
+        assert!(matches!(reserve(&any, ipv4), Err(Error::PortInUse { .. })));
+        drop(listener);
+        assert!(reserve(&any, ipv4).expect("it is free")._sockets.is_empty(), "checked, not bound");
+    }
+
+    #[test]
     fn an_address_the_host_lacks_is_refused() {
         let foreign = Ipv4Addr::new(192, 0, 2, 77);
-        let error = reserve(&publish(Protocol::Tcp, foreign, 8080, 8080)).expect_err("no such address");
+        let error =
+            reserve(&publish(Protocol::Tcp, foreign, 8080, 8080), |_| false).expect_err("no such address");
         assert!(matches!(error, Error::AddressUnavailable { .. }), "{error}");
     }
 

@@ -177,8 +177,6 @@ fn addresses_are_as_asked_for_and_the_gateway_follows_the_priorities() {
     bed.docker_ok(&["network", "disconnect", "bbb", "web"]);
     assert!(route().contains("via 10.98.1.1 dev eth0"), "{}", route());
     assert!(answers().contains("Hostname"));
-    let hosts = inside_ok(&bed, "web", "true").is_empty();
-    assert!(hosts);
     refused(
         &bed,
         &["run", "--rm", "--network", "aaa", "--ip", "10.98.1.77", "beeline/whoami"],
@@ -190,7 +188,7 @@ fn addresses_are_as_asked_for_and_the_gateway_follows_the_priorities() {
         "no configured subnet",
     );
     refused(&bed, &["run", "--rm", "--ip", "172.31.0.9", "beeline/whoami"], "user defined networks only");
-    refused(&bed, &["run", "--rm", "--network-alias", "x", "beeline/whoami"], "user defined networks");
+    refused(&bed, &["run", "--rm", "--network-alias", "x", "beeline/whoami"], "user-defined networks");
     refused(
         &bed,
         &["run", "--rm", "-p", "[::]:81:80", "beeline/whoami"],

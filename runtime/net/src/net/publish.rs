@@ -98,14 +98,15 @@ impl Inner {
         if let Some(taken) = table.conflict(publish) {
             return Err(Error::PortPublished { wanted: *publish, taken });
         }
+        let is_published = |candidate: &Publish| table.conflict(candidate).is_some();
         let (publish, reservation) = if self.datapath.is_staged() {
             // An earlier daemon's programs keep the port from everyone, us too.
             (*publish, None)
         } else if publish.host_first == 0 {
-            let (publish, held) = reserve::choose(publish, |candidate| table.conflict(candidate).is_some())?;
+            let (publish, held) = reserve::choose(publish, is_published)?;
             (publish, Some(held))
         } else {
-            (*publish, Some(reserve::reserve(publish)?))
+            (*publish, Some(reserve::reserve(publish, is_published)?))
         };
         self.datapath.publish_to(&publish, &spec.rules)?;
         table.insert(publish);
