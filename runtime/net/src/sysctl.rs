@@ -17,11 +17,11 @@ pub(crate) fn set(key: &str, value: &str) {
     }
 }
 
-/// Lets a device have IPv6 addresses, none of them of its own accord, or none at all.
+/// Lets a device have IPv6 addresses, none of them from a router and each good at once, or none at all.
 pub(crate) fn set_ipv6(device: &str, enabled: bool) {
     set(&format!("ipv6/conf/{device}/disable_ipv6"), if enabled { "0" } else { "1" });
     if enabled {
-        for key in ["accept_ra", "autoconf"] {
+        for key in ["accept_ra", "autoconf", "accept_dad"] {
             set(&format!("ipv6/conf/{device}/{key}"), "0");
         }
     }

@@ -105,7 +105,7 @@ impl Inner {
         if endpoint.ipv6.is_some() {
             sysctl::forward_ipv6(name);
         }
-        host.raise(index, name, endpoint.mtu, true)
+        host.raise(index, name, endpoint.mtu)
     }
 }
 
@@ -121,7 +121,7 @@ fn configure_inside(
     let name = &endpoint.ifname;
     let index = index_of(&inside, name)?;
     sysctl::set_ipv6(name, endpoint.ipv6.is_some());
-    inside.raise(index, name, endpoint.mtu, false)?;
+    inside.raise_inside(index, name, endpoint.mtu)?;
     for (address, gateway) in endpoint.networks() {
         inside.add_address(index, address)?;
         // Spares the first packet a question.

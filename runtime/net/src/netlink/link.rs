@@ -85,20 +85,32 @@ impl Netlink {
         self.set_link(message).map_err(failed("rename the device", format!("{} to {name}", link.name)))
     }
 
-    /// Brings a device of ours up; it forwards, alone of all devices, when told so, and gets no IPv6 address of its own accord.
-    pub(crate) fn raise(&self, index: u32, name: &str, mtu: u32, forwarding: bool) -> Result<(), Error> {
-        let message = Self::raised(index, mtu, forwarding).build();
+    /// Brings a host's device of ours up; it forwards, alone of all devices, and gets no IPv6 address of its own accord.
+    pub(crate) fn raise(&self, index: u32, name: &str, mtu: u32) -> Result<(), Error> {
+        let message = Self::raised(index, mtu, true, In6AddrGenMode::None).build();
         self.set_link(message).map_err(failed("bring up the device", name))
     }
 
     /// Brings a gateway device up, described as what it is.
     pub(crate) fn raise_gateway(&self, index: u32, name: &str, mtu: u32, mark: &str) -> Result<(), Error> {
         let description = LinkAttribute::IfAlias(mark.to_owned());
-        let message = Self::raised(index, mtu, true).append_extra_attribute(description).build();
+        let link = Self::raised(index, mtu, true, In6AddrGenMode::None);
+        let message = link.append_extra_attribute(description).build();
         self.set_link(message).map_err(failed("bring up the device", name))
     }
 
-    fn raised(index: u32, mtu: u32, forwarding: bool) -> LinkMessageBuilder<LinkUnspec> {
+    /// Brings a container's device up. Where IPv6 is on, it has the link-local address of its hardware address.
+    pub(crate) fn raise_inside(&self, index: u32, name: &str, mtu: u32) -> Result<(), Error> {
+        let message = Self::raised(index, mtu, false, In6AddrGenMode::Eui64).build();
+        self.set_link(message).map_err(failed("bring up the device", name))
+    }
+
+    fn raised(
+        index: u32,
+        mtu: u32,
+        forwarding: bool,
+        generation: In6AddrGenMode,
+    ) -> LinkMessageBuilder<LinkUnspec> {
         let mut families = Vec::new();
         if forwarding {
             let mut configuration = InetDevConf::default();
@@ -106,7 +118,7 @@ impl Netlink {
             families.push(AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(configuration)]));
         }
         if sysctl::has_ipv6() {
-            families.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]));
+            families.push(AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(generation)]));
         }
         let link = LinkUnspec::new_with_index(index).mtu(mtu).up();
         link.append_extra_attribute(LinkAttribute::AfSpecUnspec(families))

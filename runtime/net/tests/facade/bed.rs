@@ -210,8 +210,14 @@ pub(crate) fn inside<T: Send>(netns: &Netns, function: impl FnOnce() -> T + Send
 
 /// Runs `ip` in the namespace of the calling thread.
 pub(crate) fn ip(arguments: &str) {
+    output(arguments);
+}
+
+/// What `ip` says in the namespace of the calling thread.
+pub(crate) fn output(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split(' ')).output().unwrap();
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The names of the devices in the namespace of the calling thread.

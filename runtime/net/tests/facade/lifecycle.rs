@@ -1,13 +1,19 @@
 //! Making and removing: networks, endpoints, uplinks, instances side by side.
 
-use std::{net::IpAddr, os::fd::AsFd as _, time::Instant};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    os::fd::AsFd as _,
+    time::Instant,
+};
 
-use beeline_net::{Error, ErrorKind, Net, NetworkSpec, Range4};
+use beeline_net::{
+    DefaultRoutes, EndpointSpec, Error, ErrorKind, Families, Net, NetworkSpec, Range4, Range6,
+};
 
 use crate::{
     bed::{
-        Bed, CLIENT, HOST, NETWORK, container, endpoint, eventually, has_pins, inside, ip, links, run,
-        second_instance,
+        Bed, CLIENT, HOST, NETWORK, container, endpoint, eventually, has_pins, inside, ip, links, output,
+        run, second_instance,
     },
     server::{Servers, tcp, udp},
 };
@@ -51,7 +57,7 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
     run(async |bed| {
         let net = bed.start().await;
         let netns = Net::create_netns().await.unwrap();
-        let unknown = beeline_net::EndpointSpec { network: 9, ..endpoint("aa", 2) };
+        let unknown = EndpointSpec { network: 9, ..endpoint("aa", 2) };
         let error = net.attach(netns.as_fd(), unknown).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         for last in [0, 1, 255] {
@@ -59,7 +65,7 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
             assert_eq!(error.kind(), ErrorKind::InvalidParameter, "{error}");
         }
         // The name inside is taken: the kernel refuses the pair.
-        let lo = beeline_net::EndpointSpec { ifname: "lo".into(), ..endpoint("aa", 2) };
+        let lo = EndpointSpec { ifname: "lo".into(), ..endpoint("aa", 2) };
         let error = net.attach(netns.as_fd(), lo).await.unwrap_err();
         assert!(matches!(error, Error::Netlink { .. }), "{error}");
         let foreign = NetworkSpec { id: 2, device: "up0".into(), ..bed.network() };
@@ -122,6 +128,71 @@ fn uplinks_are_followed_as_they_come_change_and_go() {
         ip("addr replace 192.0.2.9/24 dev up0");
         eventually("packets carry the new address", || seen_as("192.0.2.9")).await;
         ip(&format!("addr replace {HOST}/24 dev up0"));
+        net.destroy().await.unwrap();
+    });
+}
+
+#[test]
+fn default_routes_lead_by_one_network_of_each_family_and_move() {
+    run(async |bed| {
+        let net = bed.start().await;
+        let mut second = bed.network();
+        second.id = 2;
+        second.device = beeline_net::network_device(&bed.instance, 2);
+        second.ipv4 =
+            Some(Range4 { subnet: "172.31.8.0/24".parse().unwrap(), gateway: [172, 31, 8, 1].into() });
+        let gateway: Ipv6Addr = "fd00:8::1".parse().unwrap();
+        second.ipv6 = Some(Range6 { subnet: "fd00:8::/64".parse().unwrap(), gateway });
+        net.create_network(second.clone()).await.unwrap();
+        let one = container(&net, 2).await;
+        let incomplete = EndpointSpec { network: 2, ifname: "eth1".into(), ..endpoint("aa", 2) };
+        let error = net.attach(one.netns.as_fd(), incomplete.clone()).await.unwrap_err();
+        assert!(matches!(error, Error::Families { .. }), "{error}");
+        let spec = EndpointSpec {
+            ipv4: Some([172, 31, 8, 2].into()),
+            ipv6: Some("fd00:8::2".parse().unwrap()),
+            routes: Families { ipv4: false, ipv6: true },
+            ..incomplete
+        };
+        let other = net.attach(one.netns.as_fd(), spec).await.unwrap();
+        let routes = |family: &str| inside(&one.netns, || output(&format!("{family} route show default")));
+        assert!(routes("-4").contains("via 172.31.7.1 dev eth0"), "{}", routes("-4"));
+        assert!(routes("-6").contains("via fd00:8::1 dev eth1"), "{}", routes("-6"));
+        let addresses = inside(&one.netns, || output("-6 addr show dev eth1"));
+        assert!(addresses.contains("fd00:8::2/64") && !addresses.contains("tentative"), "{addresses}");
+        assert_eq!(inside(&one.netns, || output("-6 addr show dev eth0")), "");
+
+        let moved = DefaultRoutes { ipv4: Some(&other), ipv6: None };
+        net.set_default_routes(one.netns.as_fd(), moved).await.unwrap();
+        assert!(routes("-4").contains("via 172.31.8.1 dev eth1"), "{}", routes("-4"));
+        assert_eq!(routes("-6"), "");
+        // Again, and back: a route that is there or gone is fine.
+        net.set_default_routes(one.netns.as_fd(), moved).await.unwrap();
+        net.remove(&other).await.unwrap();
+        assert_eq!(inside(&one.netns, links), ["lo", "eth0"], "its device goes at once");
+        let back = DefaultRoutes { ipv4: Some(&one.endpoint), ipv6: None };
+        net.set_default_routes(one.netns.as_fd(), back).await.unwrap();
+        assert!(routes("-4").contains("via 172.31.7.1 dev eth0"), "{}", routes("-4"));
+        net.remove_network(2, &second.device).await.unwrap();
+        net.destroy().await.unwrap();
+    });
+}
+
+#[test]
+fn a_gateway_device_may_have_a_name_of_the_users() {
+    run(async |bed| {
+        let net = bed.open().await;
+        let named = NetworkSpec { id: 2, device: "br-mine".into(), ..bed.network() };
+        ip("link add br-mine type bridge");
+        let error = net.create_network(named.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidParameter, "a foreign bridge is left alone: {error}");
+        ip("link del br-mine");
+        net.create_network(named).await.unwrap();
+        drop(net);
+        // The next daemon knows it for its own, and removes it when it is not to be.
+        let net = bed.open().await;
+        net.reconcile(beeline_net::Keep::default()).await.unwrap();
+        assert!(!links().contains(&"br-mine".to_owned()));
         net.destroy().await.unwrap();
     });
 }
