@@ -33,6 +33,8 @@ const MIGRATIONS: [&str; 2] = [
         name TEXT NOT NULL UNIQUE,
         record TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+    -- What was known of the one network that there was.
+    UPDATE containers SET runtime = json_remove(runtime, '$.lease', '$.endpoint', '$.published');
     ",
 ];
 

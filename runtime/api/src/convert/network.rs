@@ -229,6 +229,52 @@ mod tests {
     use super::*;
 
     #[test]
+    fn networks_of_a_swarm_and_mere_configurations_are_refused() {
+        for request in [
+            r#"{"Name":"x","Scope":"swarm"}"#,
+            r#"{"Name":"x","Ingress":true}"#,
+            r#"{"Name":"x","ConfigOnly":true}"#,
+            r#"{"Name":"x","ConfigFrom":{"Network":"y"}}"#,
+        ] {
+            let error = config(serde_json::from_str(request).unwrap()).unwrap_err();
+            assert_eq!(error.status, axum::http::StatusCode::NOT_IMPLEMENTED, "{request}");
+        }
+        let plain =
+            r#"{"Name":"x","Driver":null,"IPAM":null,"Options":null,"Labels":null,"ConfigFrom":null}"#;
+        assert_eq!(config(serde_json::from_str(plain).unwrap()).unwrap().name, "x");
+    }
+
+    #[test]
+    fn an_endpoint_shows_what_was_asked_for_and_what_is() {
+        let view = EndpointView {
+            network: "web".into(),
+            endpoint_id: "e".repeat(64),
+            ipv6: Some("fd00::9/64".parse().unwrap()),
+            gateway6: Some("fd00::1".parse().unwrap()),
+            dns_names: vec!["box".into(), "db".into(), "0123456789ab".into()],
+            config: EndpointConfig {
+                ipv6_address: "fd00::9".into(),
+                aliases: vec!["db".into()],
+                gateway_priority: 2,
+                ..EndpointConfig::default()
+            },
+            ..EndpointView::default()
+        };
+        let new = endpoint(&view, ApiVersion::MAX);
+        assert_eq!((new.ip_address.as_str(), new.ip_prefix_len), ("", 0));
+        assert_eq!((new.global_ipv6_address.as_str(), new.global_ipv6_prefix_len), ("fd00::9", 64));
+        assert_eq!((new.ipv6_gateway.as_str(), new.gw_priority), ("fd00::1", Some(2)));
+        assert_eq!(new.ipam_config.unwrap().ipv6_address, "fd00::9");
+        assert_eq!(new.aliases.unwrap(), ["db"]);
+        // Before 1.45 the other names were aliases, too.
+        let old = endpoint(&view, ApiVersion::new(1, 44));
+        assert_eq!(
+            (old.aliases.unwrap(), old.gw_priority),
+            (vec!["db".to_owned(), "0123456789ab".to_owned()], None)
+        );
+    }
+
+    #[test]
     fn a_port_with_two_host_addresses_is_one_entry() {
         let mapping = |host| PortMapping { container_port: 80, protocol: Protocol::Tcp, host };
         let four = ([127, 0, 0, 1].into(), 8080);

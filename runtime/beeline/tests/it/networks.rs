@@ -22,8 +22,13 @@ fn reaches(bed: &Bed, container: &str, address: &str) -> bool {
     inside(bed, container, &format!("curl -sS --max-time 2 http://{address}/")).text().contains("Hostname: ")
 }
 
+/// A field of the container's settings on a network.
+fn field_on(bed: &Bed, container: &str, network: &str, field: &str) -> String {
+    bed.inspect(container, &format!("{{{{(index .NetworkSettings.Networks \"{network}\").{field}}}}}"))
+}
+
 fn address_on(bed: &Bed, container: &str, network: &str) -> String {
-    bed.inspect(container, &format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}"))
+    field_on(bed, container, network, "IPAddress")
 }
 
 #[track_caller]
@@ -271,7 +276,7 @@ fn a_container_has_no_network_the_hosts_or_anothers() {
 }
 
 #[test]
-fn a_network_has_both_families_or_ipv6_alone() {
+fn a_network_has_both_families() {
     let Some(bed) = Bed::new() else { return };
     bed.docker_ok(&[
         "network",
@@ -283,13 +288,6 @@ fn a_network_has_both_families_or_ipv6_alone() {
         "fd00:97::/64",
         "both",
     ]);
-    bed.docker_ok(&["network", "create", "--ipv6", "--ipv4=false", "six"]);
-    let subnet =
-        bed.docker_ok(&["network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", "six"]);
-    assert!(
-        subnet.starts_with("fd") && subnet.ends_with("/64"),
-        "a local one of this engine's own: {subnet}"
-    );
     bed.docker_ok(&[
         "run",
         "-d",
@@ -303,12 +301,9 @@ fn a_network_has_both_families_or_ipv6_alone() {
         "8080:80",
         "beeline/whoami",
     ]);
-    let six = |container: &str, network: &str, field: &str| {
-        bed.inspect(container, &format!("{{{{(index .NetworkSettings.Networks \"{network}\").{field}}}}}"))
-    };
-    assert_eq!(six("web", "both", "GlobalIPv6Address"), "fd00:97::77");
-    assert_eq!(six("web", "both", "GlobalIPv6PrefixLen"), "64");
-    assert_eq!(six("web", "both", "IPv6Gateway"), "fd00:97::1");
+    assert_eq!(field_on(&bed, "web", "both", "GlobalIPv6Address"), "fd00:97::77");
+    assert_eq!(field_on(&bed, "web", "both", "GlobalIPv6PrefixLen"), "64");
+    assert_eq!(field_on(&bed, "web", "both", "IPv6Gateway"), "fd00:97::1");
     let addresses = inside_ok(&bed, "web", "ip -6 addr show dev eth0");
     assert!(addresses.contains("fd00:97::77/64") && !addresses.contains("tentative"), "{addresses}");
     assert!(inside_ok(&bed, "web", "ip -6 route show default").contains("via fd00:97::1 dev eth0"));
@@ -326,13 +321,30 @@ fn a_network_has_both_families_or_ipv6_alone() {
     }
     let ports = bed.docker_ok(&["port", "web"]);
     assert_eq!(ports, "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080");
-    // A network without IPv4: no address of it, and a port for IPv6 clients only.
+    // Without IPv6 there is no such address, not even of the link.
+    bed.docker_ok(&["run", "-d", "--name", "four", "beeline/whoami"]);
+    assert_eq!(inside_ok(&bed, "four", "ip -6 addr show dev eth0"), "");
+    bed.docker_ok(&["rm", "-f", "web", "peer", "four"]);
+    bed.docker_ok(&["network", "rm", "both"]);
+}
+
+#[test]
+fn a_network_has_ipv6_alone() {
+    let Some(bed) = Bed::new() else { return };
+    bed.docker_ok(&["network", "create", "--ipv6", "--ipv4=false", "six"]);
+    let subnet =
+        bed.docker_ok(&["network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", "six"]);
+    assert!(
+        subnet.starts_with("fd") && subnet.ends_with("/64"),
+        "a local one of this engine's own: {subnet}"
+    );
+    bed.docker_ok(&["run", "-d", "--name", "four", "beeline/whoami"]);
     bed.docker_ok(&["run", "-d", "--name", "only", "--network", "six", "-p", "8081:80", "beeline/whoami"]);
-    assert_eq!(six("only", "six", "IPAddress"), "");
+    assert_eq!(field_on(&bed, "only", "six", "IPAddress"), "");
     assert_eq!(bed.docker_ok(&["port", "only"]), "80/tcp -> [::]:8081");
     assert!(bed.in_host("curl -sS -g --max-time 5 http://[::1]:8081/").contains("Hostname"));
     assert!(
-        !reaches(&bed, "peer", &format!("[{}]", six("only", "six", "GlobalIPv6Address"))),
+        !reaches(&bed, "four", &format!("[{}]", field_on(&bed, "only", "six", "GlobalIPv6Address"))),
         "networks are apart"
     );
     refused(
@@ -340,9 +352,6 @@ fn a_network_has_both_families_or_ipv6_alone() {
         &["run", "--rm", "--network", "six", "-p", "127.0.0.1:82:80", "beeline/whoami"],
         "the container has no IPv4 address",
     );
-    // Without IPv6 there is no such address, not even of the link.
-    bed.docker_ok(&["run", "-d", "--name", "four", "beeline/whoami"]);
-    assert_eq!(inside_ok(&bed, "four", "ip -6 addr show dev eth0"), "");
-    bed.docker_ok(&["rm", "-f", "web", "peer", "only", "four"]);
-    bed.docker_ok(&["network", "rm", "both", "six"]);
+    bed.docker_ok(&["rm", "-f", "only", "four"]);
+    bed.docker_ok(&["network", "rm", "six"]);
 }

@@ -107,8 +107,9 @@ impl Inner {
         let mut errors = Vec::new();
         errors.extend(self.datapath.remove_network(id).map_err(Error::from).err());
         let removed = Netlink::open().and_then(|netlink| match netlink.link(device)? {
-            Some(link) => self.remove_gateway(&netlink, &link),
-            None => Ok(()),
+            Some(link) if link.is_of_instance(&self.instance) => self.remove_gateway(&netlink, &link),
+            // A device of somebody else's has the name: the network could not be made for that.
+            _ => Ok(()),
         });
         errors.extend(removed.err());
         errors.extend(self.refresh_uplinks().err());

@@ -185,7 +185,9 @@ fn a_gateway_device_may_have_a_name_of_the_users() {
         let named = NetworkSpec { id: 2, device: "br-mine".into(), ..bed.network() };
         ip("link add br-mine type bridge");
         let error = net.create_network(named.clone()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidParameter, "a foreign bridge is left alone: {error}");
+        assert_eq!(error.kind(), ErrorKind::InvalidParameter, "{error}");
+        net.remove_network(2, "br-mine").await.unwrap();
+        assert!(links().contains(&"br-mine".to_owned()), "a foreign bridge is left alone");
         ip("link del br-mine");
         net.create_network(named).await.unwrap();
         drop(net);

@@ -112,8 +112,9 @@ impl Actor {
         connected
     }
 
-    /// Leases addresses on all of the networks.
+    /// Leases addresses on all of the networks, and forgets those on networks that are gone.
     pub(super) fn lease(&mut self, joined: &[Joined]) -> Result<(), Error> {
+        self.runtime.connections.retain(|id, _| joined.iter().any(|one| one.network.id == *id));
         for one in joined {
             let lease = one.bridge()?.lease(&self.record.id, &one.config)?;
             self.runtime.connections.entry(one.network.id.clone()).or_default().lease = lease;
