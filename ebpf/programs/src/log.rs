@@ -1,4 +1,6 @@
 //! What the programs tell of new flows, when they are asked to.
+//!
+//! Of IPv6 one address a line: both at once need so much stack that Linux 6.1 does not let the container's program call this.
 
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
@@ -22,9 +24,14 @@ pub fn published(ctx: &TcContext, flow: &Scratch) {
     } else {
         debug!(
             ctx,
-            "new flow [{:i}]:{} -> published port {} -> [{:i}]:{}",
+            "new flow [{:i}]:{} -> published port {}",
             wire.remote.octets(),
             wire.remote_port,
+            wire.local_port
+        );
+        debug!(
+            ctx,
+            "published port {} -> [{:i}]:{}",
             wire.local_port,
             inside.local.octets(),
             inside.local_port
@@ -49,9 +56,14 @@ pub fn masqueraded(ctx: &TcContext, flow: &Scratch) {
     } else {
         debug!(
             ctx,
-            "new flow [{:i}]:{} masqueraded as port {} -> [{:i}]:{}",
+            "new flow [{:i}]:{} masqueraded as port {}",
             inside.local.octets(),
             inside.local_port,
+            wire.local_port
+        );
+        debug!(
+            ctx,
+            "masqueraded port {} -> [{:i}]:{}",
             wire.local_port,
             inside.remote.octets(),
             inside.remote_port
