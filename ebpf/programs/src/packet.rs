@@ -240,10 +240,24 @@ fn read_transport(ctx: &TcContext, packet: &mut Packet, slot: u32) -> Result<(),
     }
     packet.ports = Ports::parse(&[bytes[0], bytes[1], bytes[2], bytes[3]]);
     packet.transport = Transport::Header;
-    if packet.protocol == ip::TCP && slot == WHOLE {
-        let [length, flags] = skb::load(ctx, packet.l4 + 12).ok_or(DropReason::Malformed)?;
-        packet.tcp_len = (length >> 4) * 4;
-        packet.tcp = flags;
+    if slot == WHOLE {
+        read_rest(ctx, packet)?;
+    }
+    Ok(())
+}
+
+/// What else a translation needs of a header: one that is cut off before its end opens no flow.
+#[inline(always)]
+fn read_rest(ctx: &TcContext, packet: &mut Packet) -> Result<(), DropReason> {
+    match packet.protocol {
+        ip::TCP => {
+            let rest: [u8; 8] = skb::load(ctx, packet.l4 + 12).ok_or(DropReason::Malformed)?;
+            (packet.tcp_len, packet.tcp) = ((rest[0] >> 4) * 4, rest[1]);
+        }
+        ip::SCTP => {
+            let _check: [u8; 4] = skb::load(ctx, packet.l4 + 8).ok_or(DropReason::Malformed)?;
+        }
+        _ => {}
     }
     Ok(())
 }

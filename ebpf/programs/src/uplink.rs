@@ -56,6 +56,7 @@ pub fn ingress(ctx: &TcContext) -> Verdict {
 fn to_flow(ctx: &TcContext, plan: &mut Plan, packet: &Packet) -> Result<(), DropReason> {
     let wire = packet.inbound(Side::Wire);
     if let Some(found) = conntrack::inbound(packet, &wire) {
+        goes_on(packet)?;
         count::published(ctx, found.publish);
         plan.translate(&Ends::inbound(found.inside), 1);
         plan.enter(found.endpoint);
@@ -70,12 +71,19 @@ fn to_flow(ctx: &TcContext, plan: &mut Plan, packet: &Packet) -> Result<(), Drop
     if !is_opening && (packet.tcp & RST != 0 || masquerade::host_is_connected(ctx, &wire)) {
         return Ok(());
     }
+    goes_on(packet)?;
     let opened = publish::open(ctx, packet, &wire, target, FlowKind::Published, None)?;
     let Some((inside, endpoint)) = opened else { return Ok(()) };
     count::published(ctx, target.slot);
     plan.translate(&Ends::inbound(inside), 1);
     plan.enter(endpoint);
     Ok(())
+}
+
+/// What has no hop left counts for nothing and opens nothing.
+#[inline(always)]
+fn goes_on(packet: &Packet) -> Result<(), DropReason> {
+    if packet.hops > 1 { Ok(()) } else { Err(DropReason::TtlExceeded) }
 }
 
 /// A packet of no flow: containers' addresses are reachable only where a network says so.
