@@ -10,7 +10,7 @@ use std::{
 use beeline_net::datapath::{Protocol, UplinkSpec};
 
 use crate::{
-    bytes::{Packet, UDP},
+    packet::{Packet, UDP},
     topology::{Topology, is_root},
     traffic::udp_server,
 };
@@ -55,7 +55,7 @@ fn a_published_port_answers_through_a_tunnel() {
     topology.publish(Protocol::Udp, 5353, 0, 53);
 
     let server = udp_server(&topology.containers[0].namespace, 53, 1);
-    let question = Packet::new(UDP, (PEER, 4000), (TUNNEL, 5353), 0, b"through the tunnel");
+    let question = Packet::new(UDP, (PEER, 4000), (TUNNEL, 5353), b"through the tunnel");
     tun.write_all(&question.bytes[14..]).expect("send");
     assert_eq!(server.join().expect("server"), [(PEER, 4000).into()], "{}", topology.drops());
     // The kernel's own neighbour discovery comes by, too.
@@ -63,8 +63,9 @@ fn a_published_port_answers_through_a_tunnel() {
         let mut buffer = [0; 2048];
         let count = tun.read(&mut buffer).expect("receive");
         if buffer[0] >> 4 == 4 {
-            let answer = Packet { bytes: [&[0; 14], &buffer[..count]].concat() };
-            assert_eq!((answer.source(), answer.destination()), ((TUNNEL, 5353), (PEER, 4000)));
+            let answer = Packet { bytes: [&[0; 12], &[8, 0][..], &buffer[..count]].concat() };
+            assert_eq!(answer.source(), (TUNNEL, 5353).into());
+            assert_eq!(answer.destination(), (PEER, 4000).into());
             answer.assert_checksums();
             return;
         }

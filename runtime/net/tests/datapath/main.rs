@@ -8,11 +8,15 @@
 
 mod bridge;
 mod bytes;
+mod bytes6;
 mod guard;
 mod layer3;
 mod lifetime;
+mod neighbours;
+mod packet;
 mod paths;
 mod policy;
+mod program;
 mod report;
 mod sctp;
 mod topology;

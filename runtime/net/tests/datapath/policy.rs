@@ -17,7 +17,8 @@ use ipnet::IpNet;
 use proptest::{prelude::*, test_runner::TestRunner};
 
 use crate::{
-    bytes::{Packet, Program, REDIRECT, SHOT, UDP},
+    packet::{Packet, UDP},
+    program::{Program, REDIRECT, SHOT},
     topology::{CLIENT, Family, HOST, Topology, is_root},
     traffic::{PATIENCE, echo, tcp_echo, tcp_server, udp_echo, udp_server},
 };
@@ -446,7 +447,7 @@ fn the_kernels_decision_is_the_models_over_random_rules() {
             let admits = topology.datapath().admits(&publish, source).expect("admits");
             prop_assert_eq!(admits, expected, "{} by {:?} and {:?}", source, own, daemon);
             let IpAddr::V4(source) = source else { continue };
-            let packet = Packet::new(UDP, (source, 4000), (HOST, 5353), 0, b"hello");
+            let packet = Packet::new(UDP, (source, 4000), (HOST, 5353), b"hello");
             let expected = if expected { REDIRECT } else { SHOT };
             prop_assert_eq!(uplink.run(packet).0, expected, "{} by {:?} and {:?}", source, own, daemon);
         }

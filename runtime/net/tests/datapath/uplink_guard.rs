@@ -14,7 +14,7 @@ use beeline_net::{
 };
 
 use crate::{
-    bytes::{Packet, UDP},
+    packet::{Packet, UDP},
     topology::{CLIENT, HOST, Topology, is_root},
     traffic::{tcp_echo, tcp_server, udp_echo, udp_server},
 };
@@ -222,7 +222,7 @@ fn tagged_frames_are_judged_and_what_is_no_whole_ip_packet_passes() {
         })
     };
     let four =
-        |source: [u8; 4]| Packet::new(UDP, (Ipv4Addr::from(source), 4000), (HOST, 53), 0, b"hello").bytes;
+        |source: [u8; 4]| Packet::new(UDP, (Ipv4Addr::from(source), 4000), (HOST, 53), b"hello").bytes;
     let six = |source: &str| {
         let mut bytes = vec![0; 12];
         bytes.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 59, 64]);
