@@ -12,6 +12,7 @@ mod bytes6;
 mod guard;
 mod layer3;
 mod lifetime;
+mod model;
 mod neighbours;
 mod packet;
 mod paths;
