@@ -1,5 +1,7 @@
 //! `cargo xtask bpf`: the kernel side, built into ebpf/prebuilt; `--check` proves that what is there is what the
-//! sources say.
+//! sources say, `--record` writes down how much work it is for the verifiers.
+
+mod record;
 
 use std::path::PathBuf;
 
@@ -16,11 +18,18 @@ pub(crate) struct Arguments {
     /// Build them elsewhere, and fail when ebpf/prebuilt differs
     #[arg(long)]
     check: bool,
+    /// Record how many instructions the verifiers of this kernel and of those in QEMU process (ebpf/VERIFIED)
+    #[arg(long, conflicts_with = "check")]
+    record: bool,
 }
 
 impl Arguments {
     pub(crate) fn run(self) -> Result<()> {
-        if self.check { check() } else { write() }
+        match self {
+            Self { check: true, .. } => check(),
+            Self { record: true, .. } => record::run(),
+            Self { .. } => write(),
+        }
     }
 }
 

@@ -31,9 +31,16 @@ struct Suite {
     core: &'static [&'static str],
 }
 
+/// The tests of the programs that carry packets.
+const DATAPATH: Suite = Suite {
+    package: "beeline-net",
+    target: "datapath",
+    core: &["paths::", "sctp::", "bridge::multicast", "verified::"],
+};
+
 /// Each way of a packet, each namespace and limit, and the daemon's death.
 const SUITES: &[Suite] = &[
-    Suite { package: "beeline-net", target: "datapath", core: &["paths::", "sctp::", "bridge::multicast"] },
+    DATAPATH,
     Suite { package: "beeline-spawn", target: "container", core: &[] },
     Suite {
         package: "beeline",
@@ -95,19 +102,44 @@ pub(crate) fn core(binary: &Path) -> Result<()> {
     on(SERIES, binary, &Selection::Core)
 }
 
+/// What one test of the datapath says, on every series, when `variable` is set.
+pub(crate) fn said_by(test: &str, variable: &str) -> Result<Vec<String>> {
+    let kernels = kernels(SERIES)?;
+    let binaries = binaries(&[DATAPATH], &["--package", DATAPATH.package])?;
+    let selection = Selection::Named(&[test.to_owned()]);
+    let machines = boot_all(&kernels, "the programs", |kernel| {
+        let settings = format!("export {variable}=1\nexport RUST_TEST_NOCAPTURE=1\n");
+        script(kernel, &binaries, &settings, &selection)
+    })?;
+    Ok(machines.into_iter().map(|machine| machine.console).collect())
+}
+
 /// Runs the tests in a machine for each series.
 fn on(series: &[&str], binary: &Path, selection: &Selection<'_>) -> Result<()> {
+    let kernels = kernels(series)?;
+    let binaries = if kernels.is_empty() { Vec::new() } else { binaries(SUITES, &["--workspace"])? };
+    let machines = boot_all(&kernels, "the tests", |kernel| {
+        let settings = format!("export BEELINE_BIN={}\n", quoted(&binary.to_string_lossy()));
+        script(kernel, &binaries, &settings, selection)
+    })?;
+    for (kernel, machine) in kernels.iter().zip(machines) {
+        note(&format!("{}: {} tests passed", kernel.release(), machine.passed));
+    }
+    Ok(())
+}
+
+/// The kernels of the series that can be had here; says which cannot, and why.
+fn kernels(series: &[&str]) -> Result<Vec<Kernel>> {
     if !cfg!(target_arch = "x86_64") {
         note("skipped: the kernels in QEMU are those of x86_64");
-        return Ok(());
+        return Ok(Vec::new());
     }
     if !is_root() {
         note("skipped: the kernels in QEMU share this machine's root, which takes root to read");
-        return Ok(());
+        return Ok(Vec::new());
     }
     setup::ensure(Purpose::Vm)?;
     let cache = target_directory()?.join("vm");
-    let binaries = binaries()?;
     let mut kernels = Vec::new();
     for series in series {
         match Kernel::obtain(series, &cache)? {
@@ -115,21 +147,29 @@ fn on(series: &[&str], binary: &Path, selection: &Selection<'_>) -> Result<()> {
             None => note(&format!("skipped: no kernel {series} in the archives of this machine")),
         }
     }
+    Ok(kernels)
+}
+
+/// Boots a machine with each kernel, and returns what became of each.
+fn boot_all(
+    kernels: &[Kernel],
+    what: &str,
+    script: impl Fn(&Kernel) -> String + Sync,
+) -> Result<Vec<Outcome>> {
     // A step without a machine would call it well done.
     if kernels.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let releases: Vec<&str> = kernels.iter().map(Kernel::release).collect();
-    step(&format!("the tests on {} with cgroup v2, emulated", releases.join(" and ")), |step| {
+    step(&format!("{what} on {} with cgroup v2, emulated", releases.join(" and ")), |step| {
         // Side by side: a machine has one processor.
         std::thread::scope(|scope| {
-            let run = |kernel| machine::boot(kernel, &script(kernel, &binaries, binary, selection), step);
+            let run = |kernel| machine::boot(kernel, &script(kernel), step);
             let machines: Vec<_> = kernels.iter().map(|kernel| scope.spawn(move || run(kernel))).collect();
-            for (machine, release) in machines.into_iter().zip(&releases) {
-                let passed = machine.join().map_err(|_| anyhow!("the thread of {release} panicked"))??;
-                note(&format!("{release}: {passed} tests passed"));
-            }
-            Ok(())
+            let join = |(machine, release): (std::thread::ScopedJoinHandle<'_, Result<Outcome>>, &&str)| {
+                machine.join().map_err(|_| anyhow!("the thread of {release} panicked"))?
+            };
+            machines.into_iter().zip(&releases).map(join).collect()
         })
     })
 }
@@ -138,23 +178,22 @@ fn on(series: &[&str], binary: &Path, selection: &Selection<'_>) -> Result<()> {
 struct Binary {
     directory: PathBuf,
     executable: PathBuf,
-    suite: &'static Suite,
+    core: &'static [&'static str],
 }
 
-/// Builds the tests, as nextest does, and finds the suites' executables.
-fn binaries() -> Result<Vec<Binary>> {
-    let arguments =
-        ["test", "--no-run", "--workspace", "--quiet", "--message-format=json-render-diagnostics"];
-    let messages = Run::cargo().args(arguments).dir(&root()).output_only()?;
-    let find = |suite: &'static Suite| {
+/// Builds the tests of some packages, of the workspace as nextest does, and finds the suites' executables.
+fn binaries(suites: &[Suite], packages: &[&str]) -> Result<Vec<Binary>> {
+    let arguments = ["test", "--no-run", "--quiet", "--message-format=json-render-diagnostics"];
+    let messages = Run::cargo().args(arguments).args(packages).dir(&root()).output_only()?;
+    let find = |suite: &Suite| {
         find(&messages, suite)
             .with_context(|| format!("cargo names no test binary {} of {}", suite.target, suite.package))
     };
-    SUITES.iter().map(find).collect()
+    suites.iter().map(find).collect()
 }
 
 /// The test binary that cargo's messages name.
-fn find(messages: &str, suite: &'static Suite) -> Option<Binary> {
+fn find(messages: &str, suite: &Suite) -> Option<Binary> {
     let folder = suite.package.strip_prefix("beeline-").unwrap_or(suite.package);
     build::messages(messages).find_map(|message| {
         let directory = Path::new(message["manifest_path"].as_str()?).parent()?.to_path_buf();
@@ -162,18 +201,18 @@ fn find(messages: &str, suite: &'static Suite) -> Option<Binary> {
             && message["target"]["name"] == suite.target
             && directory.ends_with(folder);
         let executable = PathBuf::from(message["executable"].as_str()?);
-        is_it.then_some(Binary { directory, executable, suite })
+        is_it.then_some(Binary { directory, executable, core: suite.core })
     })
 }
 
-/// What the machine's shell does once its root is there.
-fn script(kernel: &Kernel, binaries: &[Binary], beeline: &Path, selection: &Selection<'_>) -> String {
+/// What the machine's shell does once its root is there. `settings` are lines of its own for the environment.
+fn script(kernel: &Kernel, binaries: &[Binary], settings: &str, selection: &Selection<'_>) -> String {
     let mut script = String::from(include_str!("vm/guest.sh"));
     script.push_str(&format!("modules {} {MODULES}\n", quoted(&kernel.directory().to_string_lossy())));
-    script.push_str(&format!("export BEELINE_BIN={}\n", quoted(&beeline.to_string_lossy())));
+    script.push_str(settings);
     for binary in binaries {
         let filters: Vec<String> = match selection {
-            Selection::Core => binary.suite.core.iter().map(|name| quoted(name)).collect(),
+            Selection::Core => binary.core.iter().map(|name| quoted(name)).collect(),
             Selection::All => Vec::new(),
             Selection::Named(names) => names.iter().map(|name| quoted(name)).collect(),
         };
@@ -191,6 +230,14 @@ fn script(kernel: &Kernel, binaries: &[Binary], beeline: &Path, selection: &Sele
 /// `text` as one word of a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What became of a machine.
+struct Outcome {
+    /// How many tests passed.
+    passed: u64,
+    /// All it said.
+    console: String,
 }
 
 /// The number of tests that passed, from the console's text; an error with what went wrong.

@@ -29,6 +29,12 @@ pub enum Error {
         /// The missing key.
         key: &'static str,
     },
+    /// The record of the verifiers' work does not read.
+    #[error("ebpf/VERIFIED has a line that is no row of its table: `{line}`. Run `cargo xtask bpf --record`")]
+    Verified {
+        /// The line.
+        line: String,
+    },
     /// No toolchain that builds for BPF.
     #[error("no toolchain for BPF: {missing}. Run `cargo xtask setup`, which installs one")]
     NoToolchain {

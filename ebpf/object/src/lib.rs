@@ -13,6 +13,7 @@ mod manifest;
 mod prebuilt;
 mod strip;
 mod toolchain;
+mod verified;
 
 pub use build::build;
 pub use digest::{INPUTS, file_digest, sources_digest};
@@ -20,3 +21,4 @@ pub use error::Error;
 pub use manifest::Manifest;
 pub use prebuilt::{Check, Embedded, MANIFEST_PATH, OBJECT_PATH, check_prebuilt, embedded, write_prebuilt};
 pub use toolchain::Toolchain;
+pub use verified::{Counts, Series, VERIFIED_PATH, Verified};

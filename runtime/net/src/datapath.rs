@@ -40,7 +40,8 @@ pub use error::Error;
 pub use resolvers::ResolverStatus;
 pub use spec::{
     DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, LAYOUT_VERSION, LogLevel,
-    NetworkSpec, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus, UplinkSpec,
+    NetworkSpec, ProgramStatus, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus,
+    UplinkSpec,
 };
 
 use crate::rules::Rules;
@@ -347,6 +348,14 @@ impl Datapath {
         let total =
             |reason: &DropReason| Ok((*reason, tables::sum(&state.tables.drops, "DROPS", *reason as u32)?));
         DropReason::ALL.iter().map(total).collect()
+    }
+
+    /// The programs that are loaded, by name.
+    ///
+    /// # Errors
+    /// [`Error::Program`].
+    pub fn programs(&self) -> Result<Vec<ProgramStatus>, Error> {
+        programs::all().map(|name| load::describe(name, &self.programs_folder)).collect()
     }
 
     /// How many entries the table of flows can hold; a translated flow takes two.

@@ -7,16 +7,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::kernel::Kernel;
-use super::{initrd, judge};
+use super::{Outcome, initrd, judge};
 use crate::progress::Step;
 use crate::run::Run;
 
 /// The longest a machine may run.
 const DEADLINE: Duration = Duration::from_secs(3600);
 
-/// Boots the kernel, has its shell run `script`, and returns how many tests passed. What the machine said is kept beside
-/// the kernel.
-pub(super) fn boot(kernel: &Kernel, script: &str, step: &Step) -> Result<u64> {
+/// Boots the kernel, has its shell run `script`, and returns what became of the tests. What the machine said is kept
+/// beside the kernel, too.
+pub(super) fn boot(kernel: &Kernel, script: &str, step: &Step) -> Result<Outcome> {
     let initrd = initrd::build(kernel, step)?;
     let path = kernel.directory().join("run.sh");
     fs::write(&path, script).with_context(|| format!("write {}", path.display()))?;
@@ -25,6 +25,7 @@ pub(super) fn boot(kernel: &Kernel, script: &str, step: &Step) -> Result<u64> {
     let text = String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()).into_owned();
     ended
         .and_then(|()| judge(&text))
+        .map(|passed| Outcome { passed, console: text })
         .with_context(|| format!("kernel {}; all it said is in {}", kernel.release(), console.display()))
 }
 

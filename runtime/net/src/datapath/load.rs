@@ -9,10 +9,10 @@ use std::{
 
 use aya::{
     EbpfLoader, VerifierLogLevel,
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, ProgramInfo},
 };
 
-use super::{DatapathConfig, Error, pins::Pins, programs, syscall, tables};
+use super::{DatapathConfig, Error, ProgramStatus, pins::Pins, programs, syscall, tables};
 
 /// The object, aligned as the parser wants it, and its digest.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BEELINE_BPF_OBJECT"));
@@ -92,12 +92,24 @@ fn load(config: &DatapathConfig, pins: &Pins, folder: &Path, cookie: u64) -> Res
             source: Box::new(source),
         })?;
         Pins::pin(fd.as_fd(), &folder.join(name))?;
-        let instructions = program.info().ok().and_then(|info| info.verified_instruction_count());
-        tracing::debug!(program = name, instructions, "verified");
+        let ProgramStatus { id, verified_instructions, .. } = describe(name, folder)?;
+        tracing::debug!(program = name, id, verified_instructions, "verified");
         loaded.insert(name, fd);
     }
     tracing::info!(digest = DIGEST, programs = loaded.len(), "loaded the BPF programs");
     Ok(loaded)
+}
+
+/// What the kernel knows of a program that is pinned.
+pub(super) fn describe(name: &'static str, folder: &Path) -> Result<ProgramStatus, Error> {
+    let info = ProgramInfo::from_pin(folder.join(name)).map_err(|source| Error::Program {
+        operation: "describe",
+        name: name.into(),
+        source: Box::new(source),
+    })?;
+    // Every kernel that has all else we need tells the number (Linux 5.16).
+    let verified_instructions = info.verified_instruction_count().unwrap_or_default();
+    Ok(ProgramStatus { name, id: info.id(), verified_instructions })
 }
 
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {

@@ -95,6 +95,17 @@ pub struct EndpointSpec {
     pub network: u32,
 }
 
+/// A program that is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// The kernel's number for it, as bpftool(8) takes it.
+    pub id: u32,
+    /// How many instructions the verifier processed before it let it run.
+    pub verified_instructions: u32,
+}
+
 /// A transport protocol that ports can be published for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {

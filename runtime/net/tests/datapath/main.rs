@@ -23,3 +23,4 @@ mod sctp;
 mod topology;
 mod traffic;
 mod uplink_guard;
+mod verified;
