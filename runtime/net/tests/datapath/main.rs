@@ -9,6 +9,7 @@
 mod bridge;
 mod bytes;
 mod bytes6;
+mod fuzz;
 mod guard;
 mod layer3;
 mod lifetime;

@@ -329,6 +329,26 @@ impl Packet {
         fold(u32::from(transport) + u32::from(ones_complement_sum(&pseudo)))
     }
 
+    /// Whether all headers are there, up to the end of the transport layer's, so that its checksum can be told.
+    pub(crate) fn is_sound(&self) -> bool {
+        let is_ip =
+            self.bytes.get(12..14).is_some_and(|kind| [[8, 0], [0x86, 0xdd]].contains(&[kind[0], kind[1]]));
+        let first = self.bytes.get(L3).copied().unwrap_or_default();
+        if !is_ip || first >> 4 != if self.is_v4() { 4 } else { 6 } || self.is_v4() && first & 15 < 5 {
+            return false;
+        }
+        let header = |protocol| match protocol {
+            TCP => 20,
+            SCTP => 12,
+            UDP | ICMP | ICMPV6 => 8,
+            _ => 0,
+        };
+        self.layers().is_some_and(|layers| {
+            let header = if layers.is_later { 0 } else { header(layers.protocol) };
+            layers.l4 + header <= self.bytes.len()
+        })
+    }
+
     /// What is wrong with lengths and checksums: nothing, in a packet that a host would take.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let Layers { protocol, l4, is_fragment, .. } = self.layers()?;

@@ -44,6 +44,12 @@ impl<'a> Program<'a> {
         Self { topology, program: topology.program("gateway_egress"), ifindex, mac, sender }
     }
 
+    /// Of packets on their way outside.
+    pub(crate) fn outgoing(topology: &'a Topology) -> Self {
+        let program = topology.program("uplink_egress");
+        Self { program, ..Self::uplink(topology) }
+    }
+
     /// Runs the program on some bytes; returns its verdict and what it made of them.
     pub(crate) fn run_bytes(&self, bytes: &[u8]) -> (u32, Vec<u8>) {
         let mut out = vec![0; bytes.len() + 256];
