@@ -221,8 +221,7 @@ fn tagged_frames_are_judged_and_what_is_no_whole_ip_packet_passes() {
             guard.test_run(options).expect("run").return_value
         })
     };
-    let four =
-        |source: [u8; 4]| Packet::new(UDP, (Ipv4Addr::from(source), 4000), (HOST, 53), b"hello").bytes;
+    let four = |source: [u8; 4]| Packet::new(UDP, (Ipv4Addr::from(source), 4000), (HOST, 53), b"hello").bytes;
     let six = |source: &str| {
         let mut bytes = vec![0; 12];
         bytes.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 59, 64]);
