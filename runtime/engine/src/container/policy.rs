@@ -140,4 +140,14 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
     }
+
+    #[test]
+    fn a_networks_rules_come_from_its_labels_and_options_and_are_for_all_ports() {
+        let map = |label: &str, value: &str| BTreeMap::from([(label.to_owned(), value.to_owned())]);
+        let options = map("beeline.publish.allow", "192.0.2.0/24");
+        let labels = map("beeline.publish.deny", "192.0.2.9");
+        assert_eq!(Policy::of_network(&labels, &options).unwrap(), rules("192.0.2.0/24", "192.0.2.9"));
+        let error = Policy::of_network(&map("beeline.publish.80.deny", ""), &BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains("for all ports alone"), "{error}");
+    }
 }
