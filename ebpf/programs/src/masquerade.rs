@@ -10,7 +10,7 @@ use aya_ebpf::{
     helpers::{bpf_get_prandom_u32, bpf_loop, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
     programs::TcContext,
 };
-use beeline_abi::{Address, Direction, DropReason, FlowKind, Ports, Side, Tuple, ip};
+use beeline_abi::{Address, Direction, DropReason, FlowKind, Ports, Side, Tuple, icmp, icmpv6, ip};
 
 use crate::{
     conntrack::{self, EEXIST},
@@ -85,7 +85,8 @@ pub fn open(
 pub fn may_begin(packet: &Packet) -> bool {
     match packet.protocol {
         ip::TCP => packet.tcp & RST == 0,
-        ip::ICMP | ip::ICMPV6 => packet.ports.destination == 0,
+        ip::ICMP => packet.icmp == icmp::ECHO_REQUEST,
+        ip::ICMPV6 => packet.icmp == icmpv6::ECHO_REQUEST,
         _ => true,
     }
 }

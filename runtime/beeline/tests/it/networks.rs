@@ -315,9 +315,10 @@ fn a_network_has_both_families() {
         bed.in_host("curl -sS -g --max-time 5 http://[fd00:97::77]/").contains("Hostname"),
         "host to container"
     );
-    for address in ["127.0.0.1", "[::1]"] {
-        let answer = bed.in_host(&format!("curl -sS -g --max-time 5 http://{address}:8080/"));
-        assert!(answer.contains("Hostname"), "{address}: {answer}");
+    for (bound, address) in [("", "127.0.0.1"), ("", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")] {
+        let interface = if bound.is_empty() { String::new() } else { format!("--interface {bound}") };
+        let answer = bed.in_host(&format!("curl -sS -g --max-time 5 {interface} http://{address}:8080/"));
+        assert!(answer.contains("Hostname"), "{address}, bound to {bound:?}: {answer}");
     }
     let ports = bed.docker_ok(&["port", "web"]);
     assert_eq!(ports, "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080");

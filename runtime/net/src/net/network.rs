@@ -1,6 +1,8 @@
 //! Networks: a bridge device without ports that carries the gateway's address.
 
-use ipnet::IpNet;
+use std::net::Ipv6Addr;
+
+use ipnet::{IpNet, Ipv6Net};
 
 use super::Inner;
 use crate::{
@@ -12,6 +14,11 @@ use crate::{
     spec::{check_device, mark_of},
     sysctl,
 };
+
+/// The gateway's address in the link-local range, as on Docker's bridges: `fe80::1/64`. The kernel asks for neighbours under
+/// it when a packet has no other address of the device.
+const LINK_LOCAL_GATEWAY: IpNet =
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), 64));
 
 /// A network that was created.
 #[derive(Clone, Debug)]
@@ -61,11 +68,11 @@ impl Inner {
             sysctl::set_ipv6(name, true);
             sysctl::forward_ipv6(name);
         }
-        // What needs an ICMP error, or cutting, is forwarded by the host's stack: it comes by this device.
         netlink.raise_gateway(link.index, name, mtu, &mark_of(&self.instance))?;
         let wanted: Vec<IpNet> = spec
             .ranges()
             .filter_map(|(subnet, gateway)| IpNet::new(gateway, subnet.prefix_len()).ok())
+            .chain(spec.ipv6.is_some().then_some(LINK_LOCAL_GATEWAY))
             .collect();
         for address in netlink.addresses()?.iter().filter(|address| address.index == link.index) {
             if let Ok(address) = IpNet::new(address.address, address.prefix_len)

@@ -85,36 +85,38 @@ impl Netlink {
         self.set_link(message).map_err(failed("rename the device", format!("{} to {name}", link.name)))
     }
 
-    /// Brings a host's device of ours up; it forwards, alone of all devices, and gets no IPv6 address of its own accord.
+    /// Brings the host's end of a veth pair up; it gets no IPv6 address of its own accord.
     pub(crate) fn raise(&self, index: u32, name: &str, mtu: u32) -> Result<(), Error> {
-        let message = Self::raised(index, mtu, true, In6AddrGenMode::None).build();
+        let message = Self::raised(index, mtu, None, In6AddrGenMode::None).build();
         self.set_link(message).map_err(failed("bring up the device", name))
     }
 
-    /// Brings a gateway device up, described as what it is.
+    /// Brings a gateway device up, described as what it is. It forwards, alone of all devices: routes are looked up as if
+    /// packets of its network came by it, and what needs an ICMP error, or cutting, does. And it takes answers to sockets of
+    /// the host that are bound to the loopback address; the programs let no other packet to that address near it.
     pub(crate) fn raise_gateway(&self, index: u32, name: &str, mtu: u32, mark: &str) -> Result<(), Error> {
         let description = LinkAttribute::IfAlias(mark.to_owned());
-        let link = Self::raised(index, mtu, true, In6AddrGenMode::None);
+        let mut configuration = InetDevConf::default();
+        (configuration.forwarding, configuration.route_localnet) = (1, 1);
+        let link = Self::raised(index, mtu, Some(configuration), In6AddrGenMode::None);
         let message = link.append_extra_attribute(description).build();
         self.set_link(message).map_err(failed("bring up the device", name))
     }
 
     /// Brings a container's device up. Where IPv6 is on, it has the link-local address of its hardware address.
     pub(crate) fn raise_inside(&self, index: u32, name: &str, mtu: u32) -> Result<(), Error> {
-        let message = Self::raised(index, mtu, false, In6AddrGenMode::Eui64).build();
+        let message = Self::raised(index, mtu, None, In6AddrGenMode::Eui64).build();
         self.set_link(message).map_err(failed("bring up the device", name))
     }
 
     fn raised(
         index: u32,
         mtu: u32,
-        forwarding: bool,
+        configuration: Option<InetDevConf>,
         generation: In6AddrGenMode,
     ) -> LinkMessageBuilder<LinkUnspec> {
         let mut families = Vec::new();
-        if forwarding {
-            let mut configuration = InetDevConf::default();
-            configuration.forwarding = 1;
+        if let Some(configuration) = configuration {
             families.push(AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(configuration)]));
         }
         if sysctl::has_ipv6() {
