@@ -101,10 +101,6 @@ impl Inner {
         let (index, name) = (endpoint.host_ifindex, &endpoint.host_ifname);
         self.datapath.set_endpoint(&tell::endpoint(endpoint))?;
         self.datapath.attach_container(index, name)?;
-        // The route look-up of packets that leave the host asks whether the device they came by may forward.
-        if endpoint.ipv6.is_some() {
-            sysctl::forward_ipv6(name);
-        }
         host.raise(index, name, endpoint.mtu)
     }
 }
