@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use beeline_net::Net;
+
 use crate::identity::InstanceId;
 use crate::shared::Shared;
 
@@ -46,6 +48,17 @@ pub struct EngineInfo {
     pub warnings: Vec<String>,
 }
 
+/// What a firewall of the host's keeps from working.
+pub(crate) fn firewall_warnings(net: &Net) -> Vec<String> {
+    let warning = |chain| {
+        format!(
+            "the firewall's chain {chain} drops forwarded packets: packets of containers that are too big for the way \
+             out are lost there; accept what comes in by the devices bl-*"
+        )
+    };
+    net.dropping_chains().into_iter().map(warning).collect()
+}
+
 /// Asks the kernel and the engine.
 pub(crate) fn info(shared: &Shared) -> EngineInfo {
     let views = shared.directory.views();
@@ -75,7 +88,7 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
         memory: memory(),
         hostname: text(nix::sys::utsname::UtsName::nodename),
         guards: guards.map(|guard| format!("{} ({})", guard.device, guard.mode)).collect(),
-        warnings: Vec::new(),
+        warnings: firewall_warnings(&shared.net),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod datapath;
 pub mod dns;
 
 mod error;
+mod firewall;
 mod host;
 mod ipam;
 mod net;

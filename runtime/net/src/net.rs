@@ -259,6 +259,15 @@ impl Net {
         Ok(self.inner.datapath.drops()?)
     }
 
+    /// The chains of a firewall that drop what the host's stack forwards, as `FAMILY TABLE CHAIN`: packets of containers that
+    /// have to be cut, or answered by an ICMP error, do not get past them. Those of nftables; the older iptables has its own.
+    pub fn dropping_chains(&self) -> Vec<String> {
+        crate::firewall::dropping_chains().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the chains of the host's firewall cannot be read");
+            Vec::new()
+        })
+    }
+
     /// How full the table of flows is.
     pub fn flow_table(&self) -> FlowTable {
         FlowTable {

@@ -242,7 +242,11 @@ fn a_users_own_netfilter_rules_stay_as_they_are() {
         bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
     );
     assert_eq!(crate::bed::netfilter(&bed.topology), before);
+    // What has to be cut does, and the engine says so.
+    let warnings = || bed.docker_ok(&["info", "--format", "{{.Warnings}}"]);
+    assert!(warnings().contains("inet mine forwarding"), "{}", warnings());
     bed.in_host("nft flush ruleset");
+    assert!(!warnings().contains("mine"), "{}", warnings());
     assert!(
         bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/")).contains("Hostname")
     );

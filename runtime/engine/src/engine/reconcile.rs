@@ -49,6 +49,9 @@ pub(super) async fn reconcile(shared: &Arc<Shared>, stored: Vec<(Record, Runtime
             );
         }
     }
+    for warning in crate::info::firewall_warnings(&shared.net) {
+        tracing::warn!("{warning}");
+    }
     join_all(running.iter().map(Actor::resume_names)).await;
     let count = running.len();
     for actor in running {
