@@ -5,7 +5,14 @@
 
 use std::io;
 
+use nix::sys::{
+    socket::{setsockopt, sockopt},
+    time::TimeVal,
+};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+
+/// The longest the kernel may take to answer. It answers at once; this keeps a fault from hanging a daemon's start.
+const PATIENCE_SECONDS: i64 = 5;
 
 /// linux/netlink.h and linux/netfilter/nfnetlink.h: a header, and the family behind it.
 const HEADER_LEN: usize = 16;
@@ -37,6 +44,7 @@ const FAMILIES: [(u8, &str); 2] = [(1, "inet"), (2, "ip")];
 pub(crate) fn dropping_chains() -> io::Result<Vec<String>> {
     let Ok(mut socket) = Socket::new(NETLINK_NETFILTER) else { return Ok(Vec::new()) };
     socket.bind_auto()?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE_SECONDS, 0))?;
     socket.send_to(&request(), &SocketAddr::new(0, 0), 0)?;
     let mut chains = Vec::new();
     loop {
