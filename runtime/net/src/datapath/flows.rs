@@ -10,16 +10,18 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use aya::maps::MapError;
 use beeline_abi::{Address, Expired, Flow, FlowKind, MAX_EXPIRED_PER_RUN, NO_PUBLISH, Timeouts, Tuple};
 
-use super::{Error, endpoints::addresses, state::State, syscall, tables::failed};
+use super::{
+    Error,
+    endpoints::addresses,
+    state::State,
+    syscall,
+    tables::{BPF_EXIST, errno, failed},
+};
 
 /// What precedes the candidates in the packet that the program is run with: the least a packet program takes.
 const HEADER: usize = 14;
-
-/// Write only what is there (`BPF_EXIST` of linux/bpf.h).
-const BPF_EXIST: u32 = 2;
 
 /// A stub older than this many nanoseconds, that no tracking entry claims, is left over from a race.
 const ORPHAN_AGE: u64 = 2_000_000_000;
@@ -44,6 +46,11 @@ pub(super) struct Generations {
 }
 
 impl Generations {
+    /// The generation of the endpoint at an address.
+    pub(super) fn endpoint(&self, address: &Address) -> Option<u32> {
+        self.endpoints.get(address).map(|(_, generation)| *generation)
+    }
+
     /// The network of a flow that is alive.
     fn network(&self, tuple: &Tuple, flow: &Flow) -> Option<u32> {
         let (network, generation) = *self.endpoints.get(&tuple.local)?;
@@ -72,11 +79,10 @@ impl State {
     /// Puts right what the programs counted: of flows that ended in a race, or with their endpoint, they know nothing.
     pub(super) fn set_flow_counts(&mut self, per_network: &BTreeMap<u32, i64>) -> Result<(), Error> {
         for (network, count) in per_network {
-            match self.tables.network_flows.insert(network, count, u64::from(BPF_EXIST)) {
+            match self.tables.network_flows.insert(network, count, BPF_EXIST) {
                 Ok(()) => {}
                 // The network is gone since.
-                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
-                }
+                Err(error) if errno(&error) == Some(libc::ENOENT) => {}
                 Err(error) => return Err(failed("write", "NETWORK_FLOWS")(error)),
             }
         }

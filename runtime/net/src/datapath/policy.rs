@@ -211,7 +211,7 @@ impl State {
         let Some(removed) = self.rules.sets.get(&set) else { return Ok(()) };
         for source in removed.entries.keys() {
             let (bits, key) = rules::prefix(set, *source);
-            remove(&mut self.tables.policy, "POLICY", &Key::new(bits, key))?;
+            tables::remove_prefix(&mut self.tables.policy, "POLICY", &Key::new(bits, key))?;
         }
         self.rules.sets.remove(&set);
         Ok(())
@@ -277,7 +277,7 @@ impl State {
         let present: Result<Vec<Key<PolicyKey>>, _> = self.tables.guard.keys().collect();
         for key in present.map_err(failed("read", "GUARD"))? {
             if !wanted.contains(&(key.prefix_len(), key.data())) {
-                remove(&mut self.tables.guard, "GUARD", &key)?;
+                tables::remove_prefix(&mut self.tables.guard, "GUARD", &key)?;
             }
         }
         Ok(())
@@ -370,18 +370,5 @@ impl State {
             Some(slot) => self.permits(slot, &source.into()),
             None => Ok(true),
         }
-    }
-}
-
-/// Removes a prefix; one that is not there is fine.
-fn remove(
-    map: &mut aya::maps::LpmTrie<aya::maps::MapData, PolicyKey, Rule>,
-    name: &'static str,
-    key: &Key<PolicyKey>,
-) -> Result<(), Error> {
-    match map.remove(key) {
-        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        Err(error) => Err(failed("remove from", name)(error)),
     }
 }

@@ -3,7 +3,7 @@
 //! The order of writes keeps every lookup sound: the entry is written before a prefix leads to it, and marked unused
 //! before its prefixes go. Prefixes of two publishes never coincide, as overlapping publishes are refused.
 
-use aya::maps::{MapError, lpm_trie::Key};
+use aya::maps::lpm_trie::Key;
 use beeline_abi::{Address, MAX_PUBLISHES, PortKey, PortPrefixes, Publish as Entry, RuleSets};
 
 use super::{
@@ -42,11 +42,10 @@ impl State {
         }
         for key in keys(&entry) {
             if let Err(error) = self.tables.ports.insert(&key, slot, 0) {
-                let error = match error {
-                    MapError::SyscallError(inner) if inner.io_error.raw_os_error() == Some(libc::ENOSPC) => {
-                        Error::Full { what: "published port range", capacity: MAX_PUBLISHES * 4 }
-                    }
-                    error => failed("write", "PORTS")(error),
+                let error = if tables::errno(&error) == Some(libc::ENOSPC) {
+                    Error::Full { what: "published port range", capacity: MAX_PUBLISHES * 4 }
+                } else {
+                    failed("write", "PORTS")(error)
                 };
                 self.withdraw(slot, &entry)?;
                 return Err(error);
@@ -78,12 +77,7 @@ impl State {
         let unused = Entry { used: 0, generation: self.next_generation(), ..*entry };
         self.tables.publishes.set(slot, unused, 0).map_err(failed("write", "PUBLISHES"))?;
         for key in keys(entry) {
-            match self.tables.ports.remove(&key) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
-                }
-                Err(error) => return Err(failed("remove from", "PORTS")(error)),
-            }
+            tables::remove_prefix(&mut self.tables.ports, "PORTS", &key)?;
         }
         self.publishes.remove(&slot);
         self.retire(entry.rules.publish, 0)

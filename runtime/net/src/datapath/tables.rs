@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use aya::{
     Pod,
-    maps::{Array, HashMap, LpmTrie, MapData, MapError, MapInfo, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, MapData, MapError, MapInfo, PerCpuArray, lpm_trie::Key},
 };
 use beeline_abi::{
     Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Member, MemberKey, Network, PolicyKey,
@@ -58,6 +58,12 @@ pub(super) struct Tables {
     pub(super) drops: PerCpuArray<MapData, u64>,
     pub(super) resolvers: HashMap<MapData, u64, Resolver>,
 }
+
+/// Write only what is not there (linux/bpf.h).
+pub(super) const BPF_NOEXIST: u64 = 1;
+
+/// Write only what is there (linux/bpf.h).
+pub(super) const BPF_EXIST: u64 = 2;
 
 /// Reports a failure with the map it is about.
 pub(super) fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapError) -> Error {
@@ -144,10 +150,31 @@ pub(super) fn remove<K: Pod, V: Pod>(
     name: &'static str,
     key: &K,
 ) -> Result<(), Error> {
-    match map.remove(key) {
+    removed(map.remove(key), name)
+}
+
+/// Removes a prefix; one that is not there is fine.
+pub(super) fn remove_prefix<K: Pod, V: Pod>(
+    map: &mut LpmTrie<MapData, K, V>,
+    name: &'static str,
+    key: &Key<K>,
+) -> Result<(), Error> {
+    removed(map.remove(key), name)
+}
+
+fn removed(outcome: Result<(), MapError>, name: &'static str) -> Result<(), Error> {
+    match outcome {
         Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(()),
         Err(error) => Err(failed("remove from", name)(error)),
+    }
+}
+
+/// What the kernel said when it refused.
+pub(super) fn errno(error: &MapError) -> Option<i32> {
+    match error {
+        MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
     }
 }
 

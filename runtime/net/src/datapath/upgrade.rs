@@ -4,15 +4,19 @@
 //! to the new programs, one update each. Flows are carried over before that, and once more after it for those that began
 //! meanwhile.
 
-use std::{collections::HashMap, io, os::fd::AsFd as _, path::PathBuf};
+use std::{collections::HashMap, os::fd::AsFd as _, path::PathBuf};
 
-use aya::maps::MapError;
 use beeline_abi::{Address, FLOW_LAYOUT_SINCE, Flow, FlowKind, NO_PUBLISH, Tuple};
 
-use super::{Error, attach::Way, endpoints::addresses, pins::Pins, state::State, syscall, tables::failed};
-
-/// Write only what is not there (`BPF_NOEXIST` of linux/bpf.h).
-const BPF_NOEXIST: u64 = 1;
+use super::{
+    Error,
+    attach::Way,
+    flows::Generations,
+    pins::Pins,
+    state::State,
+    syscall,
+    tables::{BPF_NOEXIST, errno, failed},
+};
 
 /// What waits for the links to be updated.
 #[derive(Debug, Default)]
@@ -57,9 +61,10 @@ impl Staged {
                 }
             })
             .map_err(|source| Error::Flows { operation: "carry over", source })?;
-            let generations = generations(state);
+            let generations = state.generations()?;
+            let slots = slots(state);
             for (tuple, flow) in flows {
-                if let Some(flow) = adapt(state, &generations, &tuple, flow)
+                if let Some(flow) = adapt(state, &generations, &slots, &tuple, flow)
                     && carry(state, tuple, flow)?
                 {
                     carried += 1;
@@ -70,25 +75,35 @@ impl Staged {
     }
 }
 
-/// The generations of the endpoints by their addresses.
-fn generations(state: &State) -> HashMap<Address, u32> {
-    let endpoints = state.devices.values();
-    endpoints.flat_map(|device| addresses(device).map(|address| (address, device.generation))).collect()
+/// The slots of the publishes by the containers they lead to.
+fn slots(state: &State) -> HashMap<Address, Vec<u32>> {
+    let mut slots: HashMap<Address, Vec<u32>> = HashMap::new();
+    for (slot, publish) in &state.publishes {
+        slots.entry(publish.container).or_default().push(*slot);
+    }
+    slots
 }
 
 /// The flow as one of the endpoint, and the publish, of now; none if one of them is gone.
-fn adapt(state: &State, generations: &HashMap<Address, u32>, tuple: &Tuple, flow: Flow) -> Option<Flow> {
-    let endpoint_generation = *generations.get(&tuple.local)?;
+fn adapt(
+    state: &State,
+    generations: &Generations,
+    slots: &HashMap<Address, Vec<u32>>,
+    tuple: &Tuple,
+    flow: Flow,
+) -> Option<Flow> {
+    let endpoint_generation = generations.endpoint(&tuple.local)?;
     if flow.publish == NO_PUBLISH {
         return Some(Flow { endpoint_generation, ..flow });
     }
     let wire = &flow.counterpart;
-    let (slot, publish) = state.publishes.iter().find(|(_, publish)| {
+    let mut candidates =
+        slots.get(&tuple.local)?.iter().filter_map(|slot| state.publishes.get_key_value(slot));
+    let (slot, publish) = candidates.find(|(_, publish)| {
         let is_any = publish.host == Address::ANY_V4 || publish.host == Address::ANY_V6;
         publish.protocol == wire.protocol
             && publish.host.is_v4() == wire.local.is_v4()
             && (is_any || publish.host == wire.local)
-            && publish.container == tuple.local
             && publish.container_port(wire.local_port) == Some(tuple.local_port)
     })?;
     // Other rules may hold than when it began; where the kernel does not tell, it begins anew.
@@ -111,13 +126,5 @@ fn carry(state: &mut State, tuple: Tuple, flow: Flow) -> Result<bool, Error> {
         Ok(()) => Ok(true),
         Err(error) if errno(&error) == Some(libc::EEXIST) => Ok(true),
         Err(error) => Err(failed("write", "FLOWS")(error)),
-    }
-}
-
-fn errno(error: &MapError) -> Option<i32> {
-    match error {
-        MapError::SyscallError(error) => error.io_error.raw_os_error(),
-        MapError::IoError(error) => io::Error::raw_os_error(error),
-        _ => None,
     }
 }
