@@ -169,7 +169,7 @@ fn members_reach_each_other_by_link_local_addresses() {
     let socket = two.run(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 7)).expect("bind"));
     socket.set_read_timeout(Some(SILENCE)).expect("timeout");
     let to = link_local(two);
-    // The kernel uses the addresses only when it is sure that nobody else has them.
+    // A datagram may be lost while the neighbour is asked for.
     let from = (0..20).find_map(|_| {
         one.run(|| {
             let index = nix::net::if_::if_nametoindex("eth0").expect("device");

@@ -323,6 +323,8 @@ impl Topology {
         self.host.ip(&format!("link set {device} up"));
         namespace.ip(&format!("addr add {address}/24 dev eth0"));
         namespace.ip(&format!("addr add {address6}/64 dev eth0 nodad"));
+        // As in the engine's containers: the link-local address, too, is good at once.
+        namespace.sysctl("net/ipv6/conf/eth0/accept_dad", "0");
         namespace.ip("link set eth0 up");
         namespace.ip(&format!("route add default via {GATEWAY}"));
         namespace.ip(&format!("route add default via {GATEWAY6}"));
