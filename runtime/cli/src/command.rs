@@ -9,8 +9,11 @@ mod kill;
 mod load;
 mod logs;
 mod network;
+mod pause;
 mod ports;
 mod ps;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
@@ -18,6 +21,8 @@ mod save;
 mod start;
 mod stop;
 mod tag;
+mod unpause;
+mod update;
 mod version;
 mod wait;
 
@@ -41,6 +46,16 @@ pub(crate) enum Command {
     Start(start::Start),
     /// Stop containers: the stop signal, then SIGKILL after a timeout
     Stop(stop::Stop),
+    /// Stop containers and start them again
+    Restart(restart::Restart),
+    /// Stop every process of containers where it is
+    Pause(pause::Pause),
+    /// Let paused containers go on
+    Unpause(unpause::Unpause),
+    /// Change limits and restart policy of containers
+    Update(update::Update),
+    /// Give a container another name
+    Rename(rename::Rename),
     /// Send a signal to containers
     Kill(kill::Kill),
     /// Remove containers
@@ -86,6 +101,11 @@ impl Command {
             Self::Inspect(inspect) => inspect.run(client).await,
             Self::Start(start) => start.run(client).await,
             Self::Stop(stop) => stop.run(client).await,
+            Self::Restart(restart) => restart.run(client).await,
+            Self::Pause(pause) => pause.run(client).await,
+            Self::Unpause(unpause) => unpause.run(client).await,
+            Self::Update(update) => update.run(client).await,
+            Self::Rename(rename) => rename.run(client).await,
             Self::Kill(kill) => kill.run(client).await,
             Self::Rm(rm) => rm.run(client).await,
             Self::Wait(wait) => wait.run(client).await,

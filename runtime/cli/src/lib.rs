@@ -18,6 +18,7 @@ mod mount;
 mod network;
 mod output;
 mod publish;
+mod restart;
 mod signals;
 mod terminal;
 mod units;

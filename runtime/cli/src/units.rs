@@ -23,6 +23,11 @@ pub(crate) fn parse_bytes(text: &str) -> Result<i64, String> {
     Ok(bytes as i64)
 }
 
+/// Bytes, or -1 for swap without limit.
+pub(crate) fn memory_swap(text: &str) -> Result<i64, String> {
+    if text == "-1" { Ok(-1) } else { parse_bytes(text) }
+}
+
 /// CPUs from text such as `1.5`, in units of 10⁻⁹.
 pub(crate) fn parse_cpus(text: &str) -> Result<i64, String> {
     match text.parse::<f64>() {

@@ -18,11 +18,13 @@ pub(crate) mod ports;
 pub(crate) mod prepare;
 pub(crate) mod record;
 pub(crate) mod resolv_conf;
+pub(crate) mod restart;
 mod shim;
 pub(crate) mod signal;
 mod size;
 pub(crate) mod status;
 mod timeline;
+mod update;
 mod validate;
 pub(crate) mod view;
 

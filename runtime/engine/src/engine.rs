@@ -12,7 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::attach::{AttachOptions, Attachment};
-use crate::container::config::CreateContainer;
+use crate::container::config::{CreateContainer, HostConfig};
 use crate::container::create;
 use crate::container::handle::{Command, StopRequest};
 use crate::container::signal;
@@ -56,7 +56,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::NotModified`] if it runs; what failed otherwise, with nothing left of the attempt.
     pub async fn start(&self, reference: &str) -> Result<(), Error> {
-        self.shared.directory.find(reference)?.ask(|reply| Command::Start { reply }).await
+        self.shared.directory.find(reference)?.ask(|reply| Command::Start { again: false, reply }).await
     }
 
     /// Stops a container: `signal` (its own if not given), and SIGKILL after `timeout` seconds (its own if not given,
@@ -87,8 +87,7 @@ impl Engine {
             Err(error) if error.kind() != Kind::NotModified => return Err(error),
             _ => {}
         }
-        self.start(reference).await?;
-        Ok(())
+        self.shared.directory.find(reference)?.ask(|reply| Command::Start { again: true, reply }).await
     }
 
     async fn stop_with(
@@ -114,6 +113,22 @@ impl Engine {
         self.shared.directory.find(reference)?.ask(|reply| Command::Kill { signal, reply }).await
     }
 
+    /// Stops every process of a container where it is.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if it does not run, or is paused already.
+    pub async fn pause(&self, reference: &str) -> Result<(), Error> {
+        self.shared.directory.find(reference)?.ask(|reply| Command::Pause { reply }).await
+    }
+
+    /// Lets a paused container go on.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] if it is not paused.
+    pub async fn unpause(&self, reference: &str) -> Result<(), Error> {
+        self.shared.directory.find(reference)?.ask(|reply| Command::Unpause { reply }).await
+    }
+
     /// Removes a container; with `force` also one that runs. Beeline makes no volumes, so `_volumes` has no effect.
     ///
     /// # Errors
@@ -133,6 +148,16 @@ impl Engine {
         }
         let name = name.parse()?;
         handle.ask(|reply| Command::Rename { name, reply }).await
+    }
+
+    /// Changes a container's limits and restart policy; what is zero or empty in `wanted` stays as it is. Answers with what
+    /// is accepted but will not be done.
+    ///
+    /// # Errors
+    /// A value makes no sense, or conflicts with what the container has.
+    pub async fn update(&self, reference: &str, wanted: HostConfig) -> Result<Vec<String>, Error> {
+        let handle = self.shared.directory.find(reference)?;
+        handle.ask(|reply| Command::Update { wanted: Box::new(wanted), reply }).await
     }
 
     /// Registers a wait; whatever happens after this call is seen by [`WaitHandle::outcome`].

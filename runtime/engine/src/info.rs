@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use beeline_net::Net;
 
+use crate::container::status::ContainerState;
 use crate::identity::InstanceId;
 use crate::shared::Shared;
 
@@ -62,7 +63,8 @@ pub(crate) fn firewall_warnings(net: &Net) -> Vec<String> {
 /// Asks the kernel and the engine.
 pub(crate) fn info(shared: &Shared) -> EngineInfo {
     let views = shared.directory.views();
-    let running = views.iter().filter(|view| view.status.state.is_running()).count();
+    let paused = views.iter().filter(|view| view.status.state == ContainerState::Paused).count();
+    let running = views.iter().filter(|view| view.status.state.is_running()).count() - paused;
     let uname = nix::sys::utsname::uname().ok();
     let text = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         uname.as_ref().map(|uname| field(uname).to_string_lossy().into_owned()).unwrap_or_default()
@@ -76,8 +78,8 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
         root: shared.config.root.clone(),
         containers: views.len(),
         running,
-        paused: 0,
-        stopped: views.len() - running,
+        paused,
+        stopped: views.len() - running - paused,
         images: shared.images.list().len(),
         cgroup_version: if unified { "2" } else { "1" },
         kernel: text(nix::sys::utsname::UtsName::release),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use beeline_net::Net;
 use beeline_net::dns::Resolver;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) hierarchy: Hierarchy,
     pub(crate) directory: Directory,
     pub(crate) events: Events,
+    /// The daemon is about to end: nothing is started by itself any more.
+    pub(crate) closing: AtomicBool,
 }
 
 impl Shared {

@@ -43,7 +43,8 @@ impl WaitHandle {
         let exits = self.exits;
         let condition = self.condition;
         let holds = |view: &Arc<ContainerView>| match condition {
-            WaitCondition::NotRunning => !view.status.state.is_running(),
+            // One that its restart policy starts at once may never be seen at rest.
+            WaitCondition::NotRunning => !view.status.state.is_up() || view.exits > exits,
             WaitCondition::NextExit => view.exits > exits || view.removed,
             // A removal that failed is an end, too: waiting longer would not help.
             WaitCondition::Removed => view.removed || view.status.state == ContainerState::Dead,
@@ -53,6 +54,7 @@ impl WaitHandle {
         let view = self.views.borrow();
         let dead = view.status.state == ContainerState::Dead;
         let error = dead.then(|| view.status.error.clone());
-        WaitOutcome { code: view.status.exit_code, error }
+        let ended = view.exits > exits;
+        WaitOutcome { code: if ended { view.last_exit } else { view.status.exit_code }, error }
     }
 }

@@ -8,6 +8,7 @@
 //! `cgroup_threadgroup_rwsem`, for which a move from outside waits an RCU grace period for each hierarchy.
 
 mod error;
+mod freezer;
 mod group;
 mod hierarchy;
 mod limits;

@@ -102,7 +102,9 @@ fn state(view: &ContainerView) -> ContainerState {
     let time = |time: Option<Timestamp>| time.map_or_else(|| ZERO_TIME.to_owned(), |time| time.to_string());
     ContainerState {
         status: status.state.as_str().to_owned(),
-        running: status.state.is_running(),
+        running: status.state.is_up(),
+        paused: status.state == beeline_engine::ContainerState::Paused,
+        restarting: status.state == beeline_engine::ContainerState::Restarting,
         oom_killed: status.oom_killed,
         dead: status.state == beeline_engine::ContainerState::Dead,
         pid: status.pid.into(),

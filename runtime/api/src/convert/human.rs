@@ -36,6 +36,10 @@ pub(crate) fn status(status: &ContainerStatus, now: Timestamp) -> String {
     };
     match status.state {
         ContainerState::Running | ContainerState::Stopping => format!("Up {}", since(status.started_at)),
+        ContainerState::Paused => format!("Up {} (Paused)", since(status.started_at)),
+        ContainerState::Restarting => {
+            format!("Restarting ({}) {} ago", status.exit_code, since(status.finished_at))
+        }
         ContainerState::Created | ContainerState::Starting => "Created".to_owned(),
         ContainerState::Exited => format!("Exited ({}) {} ago", status.exit_code, since(status.finished_at)),
         ContainerState::Removing => "Removal In Progress".to_owned(),
@@ -78,9 +82,13 @@ mod tests {
         observed.state = ContainerState::Running;
         observed.started_at = Some(then);
         assert_eq!(status(&observed, now), "Up 3 minutes");
+        observed.state = ContainerState::Paused;
+        assert_eq!(status(&observed, now), "Up 3 minutes (Paused)");
         observed.state = ContainerState::Exited;
         observed.finished_at = Some(then);
         observed.exit_code = 137;
         assert_eq!(status(&observed, now), "Exited (137) 3 minutes ago");
+        observed.state = ContainerState::Restarting;
+        assert_eq!(status(&observed, now), "Restarting (137) 3 minutes ago");
     }
 }

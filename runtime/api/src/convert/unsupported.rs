@@ -1,7 +1,7 @@
 //! What Docker's API can ask for and Beeline does not do: refused when the container would not be what was
 //! asked for, a warning when it only performs differently.
 
-use beeline_wire::container::host_config::HostConfig;
+use beeline_wire::container::host_config::{HostConfig, Resources};
 
 use crate::http::error::ApiError;
 
@@ -43,6 +43,33 @@ pub(crate) fn check(host: &HostConfig) -> Result<Vec<String>, ApiError> {
     }
     let warn = |field: &str| format!("HostConfig.{field} is not supported and was discarded.");
     Ok(IGNORED.iter().filter(|(_, used)| used(host)).map(|(field, _)| warn(field)).collect())
+}
+
+/// What an update cannot change, and whether it is asked for.
+type UpdateCheck = (&'static str, fn(&Resources) -> bool);
+
+const FIXED: [UpdateCheck; 11] = [
+    ("CgroupParent", |resources| !resources.cgroup_parent.is_empty()),
+    ("BlkioWeightDevice", |resources| given(&resources.blkio_weight_device)),
+    ("BlkioDeviceReadBps", |resources| given(&resources.blkio_device_read_bps)),
+    ("BlkioDeviceWriteBps", |resources| given(&resources.blkio_device_write_bps)),
+    ("BlkioDeviceReadIOps", |resources| given(&resources.blkio_device_read_iops)),
+    ("BlkioDeviceWriteIOps", |resources| given(&resources.blkio_device_write_iops)),
+    ("Devices", |resources| given(&resources.devices)),
+    ("DeviceCgroupRules", |resources| given(&resources.device_cgroup_rules)),
+    ("Ulimits", |resources| given(&resources.ulimits)),
+    ("MemorySwappiness", |resources| resources.memory_swappiness.is_some_and(|value| value != -1)),
+    ("OomKillDisable", |resources| resources.oom_kill_disable == Some(true)),
+];
+
+/// Refuses to change what is settled when a container is created.
+pub(crate) fn check_update(resources: &Resources) -> Result<(), ApiError> {
+    match FIXED.iter().find(|(_, used)| used(resources)) {
+        Some((field, _)) => Err(ApiError::bad_request(format!(
+            "{field} cannot be updated: create the container anew with it"
+        ))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

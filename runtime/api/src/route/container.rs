@@ -5,4 +5,5 @@ pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod update;
 pub(crate) mod wait;

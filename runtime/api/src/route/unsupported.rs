@@ -6,7 +6,7 @@ use axum::routing::any;
 use crate::http::error::ApiError;
 
 /// Paths, and what they are for.
-const PATHS: [(&str, &str); 18] = [
+const PATHS: [(&str, &str); 15] = [
     ("/containers/{name}/exec", "running commands in a container (exec)"),
     ("/exec/{id}/start", "running commands in a container (exec)"),
     ("/exec/{id}/resize", "running commands in a container (exec)"),
@@ -16,9 +16,6 @@ const PATHS: [(&str, &str); 18] = [
     ("/containers/{name}/archive", "copying files (cp)"),
     ("/containers/{name}/export", "exporting a container's files"),
     ("/containers/{name}/changes", "listing a container's changes (diff)"),
-    ("/containers/{name}/pause", "pausing containers"),
-    ("/containers/{name}/unpause", "pausing containers"),
-    ("/containers/{name}/update", "changing a container's limits"),
     ("/containers/{name}/attach/ws", "attaching through a web socket"),
     ("/commit", "making an image of a container (commit)"),
     ("/build", "building images; build elsewhere, save, and load the archive"),

@@ -21,5 +21,8 @@ mod metrics;
 mod names;
 mod network;
 mod networks;
+mod pause;
 mod policy;
+mod restart;
 mod servers;
+mod update;

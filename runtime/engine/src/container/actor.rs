@@ -3,17 +3,26 @@
 //! ```text
 //!              start                started                stop, kill
 //!   created ----------> starting ------------> running ----------------> stopping
-//!      ^  ^                |  |                   |                          |
-//!      |  \----------------/  |                   |       init exits         |
-//!      |    the start failed  |                   v                          |
-//!      |    (never ran)       \---------------> exited <---------------------/
+//!      ^  ^              ^ |  |                 | |  ^                       |
+//!      |  \--------------+-/  |           pause | |  | unpause, stop         |
+//!      |    the start    |    |                 v |  |                       |
+//!      |    failed       |    |              paused  |                       |
+//!      |    (never ran)  |    |                 | |                          |
+//!      |         the wait|    |     init exits  | |  init exits              |
+//!      |         is over |    |                 v v                          |
+//!      |          restarting <+---------- (the restart policy?)              |
+//!      |                 |    |                   | no                       |
+//!      |     stop, kill  |    |                   v                          |
+//!      |                 \----+---------------> exited <---------------------/
 //!      |                                          |
-//!      |      remove              remove          |  start: as from created
-//!      \------------------> removing <------------/
+//!      |      remove              remove          |  start: as from created; a new daemon: as from restarting, if
+//!      \------------------> removing <------------/  the policy is always, or unless-stopped and nobody stopped it
 //!                               |  \---> dead (the removal failed; it can be tried again)
 //!                               v
 //!                            (gone)
 //! ```
+//! A restart that fails is tried again like a run that failed, unless there is nothing to execute.
+//!
 //! Requests are taken one at a time. While the container runs, the task waits for requests, for its exit, and for the
 //! moment a stop becomes a kill. Every change is stored, then shown in the view that readers see.
 
@@ -23,10 +32,13 @@ mod attributes;
 mod connect;
 mod end;
 mod network;
+mod pause;
 mod remove;
+mod restart;
 mod start;
 mod stop;
 mod undo;
+mod update;
 mod view;
 
 pub(crate) use adopt::Found;
@@ -38,10 +50,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::attach::AttachOptions;
 use crate::container::handle::{Command, Handle};
 use crate::container::record::{Record, Runtime, paths};
+use crate::container::restart::Backoff;
 use crate::container::shim::ShimLink;
 use crate::container::status::ContainerState;
 use crate::container::view::ContainerView;
@@ -66,8 +80,19 @@ pub(crate) struct Actor {
     /// Clients that attached before the start.
     waiting: Vec<(AttachOptions, oneshot::Sender<UnixStream>)>,
     stopping: Option<stop::Stopping>,
-    exits: u64,
+    exits: Exits,
+    /// When its restart policy starts it.
+    restart_at: Option<Instant>,
+    backoff: Backoff,
     layers: Vec<PathBuf>,
+}
+
+/// The ends of runs since the daemon knows the container.
+#[derive(Debug, Clone, Copy, Default)]
+struct Exits {
+    count: u64,
+    /// The last one's code.
+    last: i64,
 }
 
 /// What a running container's task waits for.
@@ -75,6 +100,7 @@ enum Next {
     Command(Option<Command>),
     Exit(Result<beeline_spawn::protocol::Exit, crate::container::shim::ShimError>),
     Deadline,
+    Restart,
 }
 
 impl Actor {
@@ -86,7 +112,7 @@ impl Actor {
         layers: Vec<PathBuf>,
     ) -> (Self, Handle) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let first = Arc::new(view_of(&shared, &record, &runtime, &layers, 0, false));
+        let first = Arc::new(view_of(&shared, &record, &runtime, &layers, Exits::default(), false));
         let (view, views) = watch::channel(first);
         let handle = Handle { id: record.id.clone(), queue: sender, views };
         let actor = Self {
@@ -98,7 +124,9 @@ impl Actor {
             link: None,
             waiting: Vec::new(),
             stopping: None,
-            exits: 0,
+            exits: Exits::default(),
+            restart_at: None,
+            backoff: Backoff::default(),
             layers,
         };
         (actor, handle)
@@ -121,6 +149,7 @@ impl Actor {
                     }
                 }
                 Next::Deadline => self.stop_deadline().await,
+                Next::Restart => self.restart().await,
             }
         }
     }
@@ -134,25 +163,21 @@ impl Actor {
                 None => std::future::pending().await,
             }
         };
-        let due = async {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
+        let restart_at = self.restart_at;
         tokio::select! {
             biased;
             exit = exit => Next::Exit(exit),
             command = self.queue.recv() => Next::Command(command),
-            () = due => Next::Deadline,
+            () = moment(deadline) => Next::Deadline,
+            () = moment(restart_at) => Next::Restart,
         }
     }
 
     async fn handle(&mut self, command: Command) -> std::ops::ControlFlow<()> {
         // An answer nobody waits for any more is dropped.
         match command {
-            Command::Start { reply } => {
-                let result = self.start().await;
+            Command::Start { again, reply } => {
+                let result = self.start(again).await;
                 let removed = result.is_err() && self.remove_failed_start().await;
                 let _ = reply.send(result);
                 if removed {
@@ -161,6 +186,12 @@ impl Actor {
             }
             Command::Stop { request, reply } => self.stop(request, reply).await,
             Command::Kill { signal, reply } => self.kill(signal, reply).await,
+            Command::Pause { reply } => {
+                let _ = reply.send(self.pause().await);
+            }
+            Command::Unpause { reply } => {
+                let _ = reply.send(self.unpause().await);
+            }
             Command::Remove { force, reply } => {
                 let result = self.remove(force).await;
                 let removed = result.is_ok();
@@ -171,6 +202,9 @@ impl Actor {
             }
             Command::Rename { name, reply } => {
                 let _ = reply.send(self.rename(name).await);
+            }
+            Command::Update { wanted, reply } => {
+                let _ = reply.send(self.update(&wanted).await);
             }
             Command::Attach { options, reply } => {
                 let _ = reply.send(self.attach(options).await);
@@ -248,7 +282,7 @@ fn view_of(
     record: &Record,
     runtime: &Runtime,
     layers: &[PathBuf],
-    exits: u64,
+    exits: Exits,
     removed: bool,
 ) -> ContainerView {
     let running = runtime.status.state.is_running();
@@ -262,14 +296,23 @@ fn view_of(
         platform: record.os.clone(),
         argv: crate::container::merge::argv(&record.config),
         status: runtime.status.clone(),
-        restart_count: 0,
-        exits,
+        restart_count: runtime.restart_count,
+        exits: exits.count,
+        last_exit: exits.last,
         removed,
         endpoints: view::endpoints(shared, record, runtime),
         ports: crate::container::ports::mappings(&record.config, published),
         mounts: crate::container::mounts::views(&record.config),
         paths: paths(&shared.config.root, record, layers.to_vec()),
         net: runtime.endpoints().cloned().collect(),
+    }
+}
+
+/// Waits for a moment, for ever if there is none.
+async fn moment(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

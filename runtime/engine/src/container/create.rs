@@ -31,6 +31,7 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     mode::check_mode(&config)?;
     let networks = mode::settle(&shared.networks, &mut config, request.networks)?;
     join_container(shared, &mut config);
+    adapt(&mut config);
     let mut warnings = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
     check_log(&config)?;
     let image = shared.images.resolve(&config.image)?;
@@ -63,6 +64,14 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     shared.directory.insert(handle);
     tokio::spawn(actor.run());
     Ok(Created { id, warnings })
+}
+
+/// What follows from what is given: as much swap as memory, unless the user says otherwise.
+fn adapt(config: &mut ContainerConfig) {
+    let host = &mut config.host;
+    if host.memory > 0 && host.memory_swap == 0 {
+        host.memory_swap = host.memory.saturating_mul(2);
+    }
 }
 
 /// A container whose network is shared is written by its id, so that it may be renamed, and its host name is taken over.

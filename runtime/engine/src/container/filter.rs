@@ -77,7 +77,7 @@ pub(crate) fn select(
         })
         .collect::<Result<_, _>>()?;
     let wanted = |view: &Arc<ContainerView>| {
-        let listed = all || view.status.state.is_running();
+        let listed = all || view.status.state.is_up();
         let between = bounds
             .iter()
             .all(|(key, at)| if *key == "before" { view.created < *at } else { view.created > *at });
@@ -113,7 +113,7 @@ fn matches(view: &ContainerView, key: &str, value: &str, image_of: &dyn Fn(&str)
         }
         "exited" => {
             view.status.finished_at.is_some()
-                && !view.status.state.is_running()
+                && !view.status.state.is_up()
                 && value.parse() == Ok(view.status.exit_code)
         }
         "expose" | "publish" => {

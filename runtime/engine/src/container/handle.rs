@@ -6,6 +6,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::attach::AttachOptions;
+use crate::container::config::HostConfig;
 use crate::container::view::ContainerView;
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
@@ -17,15 +18,55 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// What a container's task can be asked.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Start { reply: Reply<()> },
-    Stop { request: StopRequest, reply: Reply<()> },
-    Kill { signal: i32, reply: Reply<()> },
-    Remove { force: bool, reply: Reply<()> },
-    Rename { name: ContainerName, reply: Reply<()> },
-    Attach { options: AttachOptions, reply: Reply<oneshot::Receiver<UnixStream>> },
-    Resize { width: u16, height: u16, reply: Reply<()> },
-    Connect { network: Arc<Network>, config: Box<EndpointConfig>, reply: Reply<()> },
-    Disconnect { network: String, reply: Reply<()> },
+    /// With `again`, after a stop to that end.
+    Start {
+        again: bool,
+        reply: Reply<()>,
+    },
+    Stop {
+        request: StopRequest,
+        reply: Reply<()>,
+    },
+    Kill {
+        signal: i32,
+        reply: Reply<()>,
+    },
+    Pause {
+        reply: Reply<()>,
+    },
+    Unpause {
+        reply: Reply<()>,
+    },
+    Remove {
+        force: bool,
+        reply: Reply<()>,
+    },
+    Rename {
+        name: ContainerName,
+        reply: Reply<()>,
+    },
+    Update {
+        wanted: Box<HostConfig>,
+        reply: Reply<Vec<String>>,
+    },
+    Attach {
+        options: AttachOptions,
+        reply: Reply<oneshot::Receiver<UnixStream>>,
+    },
+    Resize {
+        width: u16,
+        height: u16,
+        reply: Reply<()>,
+    },
+    Connect {
+        network: Arc<Network>,
+        config: Box<EndpointConfig>,
+        reply: Reply<()>,
+    },
+    Disconnect {
+        network: String,
+        reply: Reply<()>,
+    },
 }
 
 /// How a container is to be stopped.

@@ -22,8 +22,7 @@ use crate::container::view::ContainerPaths;
 use crate::error::Error;
 use crate::identity::ContainerId;
 
-pub(crate) use resources::quota;
-use resources::resources;
+pub(crate) use resources::{quota, resources};
 
 /// What a container is planned from.
 #[derive(Debug, Clone, Copy)]

@@ -44,6 +44,12 @@ pub(crate) struct Runtime {
     pub(crate) connections: BTreeMap<String, Connection>,
     /// Ports that are open while it runs.
     pub(crate) published: Vec<Published>,
+    /// Ports it had in the last run, which it gets again when its restart policy starts it.
+    pub(crate) reserved: Vec<Published>,
+    /// How often its restart policy has started it since the user did.
+    pub(crate) restart_count: u64,
+    /// Whether the user wanted the end of the last run.
+    pub(crate) stopped: bool,
 }
 
 /// A container's place on a network.

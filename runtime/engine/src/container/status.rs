@@ -14,8 +14,12 @@ pub enum ContainerState {
     Starting,
     /// Its init executes the command.
     Running,
+    /// Its processes are frozen.
+    Paused,
     /// It was asked to stop.
     Stopping,
+    /// Its init has exited, and it is started again in a moment.
+    Restarting,
     /// Its init has exited.
     Exited,
     /// It is being removed.
@@ -31,6 +35,8 @@ impl ContainerState {
         match self {
             Self::Created | Self::Starting => "created",
             Self::Running | Self::Stopping => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
             Self::Exited => "exited",
             Self::Removing => "removing",
             Self::Dead => "dead",
@@ -40,7 +46,13 @@ impl ContainerState {
     /// Whether its init executes the command.
     #[must_use]
     pub fn is_running(self) -> bool {
-        matches!(self, Self::Running | Self::Stopping)
+        matches!(self, Self::Running | Self::Paused | Self::Stopping)
+    }
+
+    /// What Docker calls running: also between two runs that a restart policy wants.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        self.is_running() || self == Self::Restarting
     }
 }
 

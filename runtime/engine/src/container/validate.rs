@@ -179,17 +179,9 @@ fn modes(config: &ContainerConfig) -> Result<(), Error> {
             return Err(Error::NotImplemented(format!("{what} {value:?} is not supported")));
         }
     }
-    if !matches!(host.restart_policy.name.as_str(), "" | "no") {
-        if !matches!(host.restart_policy.name.as_str(), "always" | "unless-stopped" | "on-failure") {
-            return invalid(format!("invalid restart policy: unknown policy '{}'", host.restart_policy.name));
-        }
-        if host.auto_remove {
-            return invalid("can't create 'AutoRemove' container with restart policy".into());
-        }
-        return Err(Error::NotImplemented(format!(
-            "the restart policy {:?} is not supported",
-            host.restart_policy.name
-        )));
+    host.restart_policy.check()?;
+    if host.auto_remove && !host.restart_policy.is_none() {
+        return invalid("can't create 'AutoRemove' container with restart policy".into());
     }
     if !host.cgroup_parent.is_empty() {
         return Err(Error::NotImplemented("a cgroup parent cannot be chosen for a container".into()));

@@ -45,6 +45,8 @@ pub struct ContainerView {
     pub restart_count: u64,
     /// How often it has exited since the daemon knows it.
     pub exits: u64,
+    /// How the last run that ended did; what is observed now forgets it with the next start.
+    pub last_exit: i64,
     /// Whether it is removed: the last view of a container says so.
     pub removed: bool,
     /// Its connections to networks, one for each network it belongs to.

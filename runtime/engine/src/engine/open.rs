@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use beeline_image::Store;
 use beeline_net::dns::{Resolver, ResolverConfig};
@@ -72,6 +73,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         hierarchy,
         directory: Directory::default(),
         events: Events::new(),
+        closing: AtomicBool::new(false),
         config,
     });
     reconcile::reconcile(&shared, stored).await?;

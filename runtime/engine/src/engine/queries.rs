@@ -49,7 +49,7 @@ impl Engine {
         let until = filter::until(filters.get("until").unwrap_or(&empty))?;
         let (mut removed, mut freed) = (Vec::new(), 0);
         for view in self.shared.directory.views() {
-            let wanted = !view.status.state.is_running()
+            let wanted = !view.status.state.is_up()
                 && labels.iter().all(|label| label_matches(&view.config.labels, label))
                 && !without.iter().any(|label| label_matches(&view.config.labels, label))
                 && until.is_none_or(|until| view.created < until);

@@ -1,7 +1,15 @@
 //! The end of a daemon: containers go on. When none runs, nothing of the instance stays in the kernel.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use super::Engine;
+use crate::container::status::ContainerState;
 use crate::error::{Error, chain};
+
+/// How long a restart that is under way is waited for, in steps.
+const STARTS: u32 = 500;
+const STEP: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Ends the engine in good order. Running containers are left to the next daemon; without any, devices, programs,
@@ -11,6 +19,8 @@ impl Engine {
     /// Everything that could not be removed.
     pub async fn shutdown(&self) -> Result<(), Error> {
         let shared = &self.shared;
+        shared.closing.store(true, Ordering::Release);
+        self.await_starts().await;
         shared.net.settle().await;
         let running = shared.directory.views().iter().filter(|view| view.status.state.is_running()).count();
         let pid_file = shared.config.run.join("daemon.pid");
@@ -41,5 +51,16 @@ impl Engine {
             operation: format!("remove what instance {} has in the kernel", shared.instance),
             message: failures.join("; "),
         })
+    }
+
+    /// Waits until no container is being started: what is made for it must not be taken away beneath it.
+    async fn await_starts(&self) {
+        for _ in 0..STARTS {
+            let starting = |state| state == ContainerState::Starting;
+            if !self.shared.directory.views().iter().any(|view| starting(view.status.state)) {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+        }
     }
 }

@@ -60,9 +60,13 @@ async fn pump(
     let options = ReadOptions { tail: query.tail, since: query.since, until: query.until };
     let opened = path.to_owned();
     let mut reader = blocking(move || Reader::open(&opened, options)).await?;
+    let exits = views.borrow().exits;
     loop {
-        // Looked at before reading: the output of a container that has ended is complete.
-        let ended = !views.borrow_and_update().status.state.is_running();
+        // Looked at before reading: the output of a run that has ended is complete.
+        let ended = {
+            let view = views.borrow_and_update();
+            !view.status.state.is_running() || view.exits != exits
+        };
         let exhausted;
         (reader, exhausted) = forward(reader, query, sender).await?;
         if !exhausted {

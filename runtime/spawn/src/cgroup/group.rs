@@ -91,8 +91,23 @@ impl Cgroup {
         if let Some(unified) = &self.unified {
             patiently(|| self.create_v2(unified))?;
         }
-        let settings = if self.mode == Mode::Unified { limits::v2(resources) } else { limits::v1(resources) };
-        settings.iter().try_for_each(|setting| self.set(setting))
+        self.settings(resources).iter().try_for_each(|setting| self.set(setting))
+    }
+
+    /// Changes the limits of a group that exists; what `resources` leave out stays as it is.
+    ///
+    /// # Errors
+    /// A limit cannot be set; others may have been.
+    pub fn update(&self, resources: &LinuxResources) -> Result<(), Error> {
+        limits::check(resources)?;
+        let settings = self.settings(resources);
+        // The kernel compares one limit with another: what it refuses at first may fit when the others are changed.
+        let refused: Vec<_> = settings.iter().filter(|setting| self.set(setting).is_err()).collect();
+        refused.into_iter().try_for_each(|setting| self.set(setting))
+    }
+
+    fn settings(&self, resources: &LinuxResources) -> Vec<Setting> {
+        if self.mode == Mode::Unified { limits::v2(resources) } else { limits::v1(resources) }
     }
 
     /// A descriptor of the group's cgroup2 directory, for `CLONE_INTO_CGROUP`.
@@ -163,6 +178,7 @@ impl Cgroup {
                     let _ = kill_process(process, Signal::KILL);
                 }
             }
+            self.thaw_for_kill();
             sleep(STEP);
         }
         Err(Error::Busy { path: self.path.clone() })
@@ -200,12 +216,12 @@ impl Cgroup {
         mount.join(&self.path[1..])
     }
 
-    fn unified_path(&self) -> Option<PathBuf> {
+    pub(super) fn unified_path(&self) -> Option<PathBuf> {
         self.unified.as_deref().map(|mount| self.below(mount))
     }
 
     /// The directory that has a controller's files.
-    fn directory(&self, controller: &str) -> Option<PathBuf> {
+    pub(super) fn directory(&self, controller: &str) -> Option<PathBuf> {
         if self.mode == Mode::Unified {
             return self.unified_path();
         }

@@ -101,6 +101,24 @@ pub struct HostConfig {
     pub init: Option<bool>,
 }
 
+/// `POST /containers/{id}/update`: zero and empty mean that a limit stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UpdateRequest {
+    #[serde(flatten)]
+    pub resources: Resources,
+    #[serde(deserialize_with = "null_is_default")]
+    pub restart_policy: RestartPolicy,
+}
+
+/// The answer to an update.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UpdateResponse {
+    #[serde(deserialize_with = "null_is_default")]
+    pub warnings: Vec<String>,
+}
+
 /// The cgroup limits of a container; in JSON part of the host configuration itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

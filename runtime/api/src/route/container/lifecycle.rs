@@ -46,6 +46,16 @@ pub(crate) async fn kill(
     Ok(reply::no_content())
 }
 
+pub(crate) async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<Response, ApiError> {
+    detached(async move { app.engine.pause(&name).await }).await?;
+    Ok(reply::no_content())
+}
+
+pub(crate) async fn unpause(State(app): State<App>, Path(name): Path<String>) -> Result<Response, ApiError> {
+    detached(async move { app.engine.unpause(&name).await }).await?;
+    Ok(reply::no_content())
+}
+
 pub(crate) async fn rename(
     State(app): State<App>,
     Path(old): Path<String>,

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use beeline_wire::container::host_config::RestartPolicy;
 use clap::Args;
 
 use crate::network::NetworkFlag;
 use crate::publish::Publish;
-use crate::units::{parse_bytes, parse_cpus};
+use crate::restart::parse_policy;
+use crate::units::{memory_swap, parse_bytes, parse_cpus};
 
 /// Flags of `beeline run`.
 #[derive(Debug, Args)]
@@ -17,6 +19,9 @@ pub(crate) struct Run {
     /// Remove the container when it ends
     #[arg(long)]
     pub(crate) rm: bool,
+    /// When to start it again by itself: no, always, unless-stopped, on-failure[:TIMES]
+    #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
+    pub(crate) restart: Option<RestartPolicy>,
     /// Pass standard input on
     #[arg(short, long)]
     pub(crate) interactive: bool,
@@ -152,8 +157,4 @@ impl Run {
     pub(super) fn command(&self) -> &[String] {
         self.image_and_command.get(1..).unwrap_or_default()
     }
-}
-
-fn memory_swap(text: &str) -> Result<i64, String> {
-    if text == "-1" { Ok(-1) } else { parse_bytes(text) }
 }

@@ -95,6 +95,7 @@ fn host_config(run: &Run) -> Result<HostConfig> {
         port_bindings,
         publish_all_ports: run.publish_all,
         auto_remove: run.rm,
+        restart_policy: run.restart.clone().unwrap_or_default(),
         cap_add: Some(StrSlice(run.cap_add.clone())),
         cap_drop: Some(StrSlice(run.cap_drop.clone())),
         dns: Some(run.dns.clone()),

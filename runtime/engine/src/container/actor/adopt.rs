@@ -41,7 +41,11 @@ impl Actor {
                     self.link = Some(link);
                     self.keep_connections();
                     self.runtime.status = ContainerStatus {
-                        state: ContainerState::Running,
+                        state: if self.is_frozen() {
+                            ContainerState::Paused
+                        } else {
+                            ContainerState::Running
+                        },
                         pid: status.pid,
                         // A daemon that died between the start and its record does not know when.
                         started_at: self.runtime.status.started_at.or_else(super::now),
@@ -122,7 +126,7 @@ impl Actor {
     pub(crate) async fn settle(&mut self) -> bool {
         let was_running = self.runtime.status.state.is_running();
         match self.runtime.status.state {
-            ContainerState::Running | ContainerState::Stopping => {
+            ContainerState::Running | ContainerState::Paused | ContainerState::Stopping => {
                 let exit = end::read_exit(&self.exit_file()).or_else(|| self.rebooted());
                 self.finish(exit.ok_or(ShimError::Gone)).await;
             }
@@ -137,7 +141,7 @@ impl Actor {
                 self.show();
             }
             ContainerState::Removing | ContainerState::Dead => return self.remove_stopped().await.is_ok(),
-            ContainerState::Created | ContainerState::Exited => {
+            ContainerState::Created | ContainerState::Restarting | ContainerState::Exited => {
                 if self.runtime.journalled {
                     self.undo().await;
                     self.store().await;
@@ -145,6 +149,7 @@ impl Actor {
                 }
             }
         }
+        self.restart_at_boot().await;
         was_running && self.record.config.host.auto_remove && self.remove_stopped().await.is_ok()
     }
 

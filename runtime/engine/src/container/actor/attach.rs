@@ -20,6 +20,18 @@ impl Actor {
             ContainerState::Removing | ContainerState::Dead => {
                 return Err(Error::Conflict(format!("container {} is being removed", self.record.id)));
             }
+            ContainerState::Paused => {
+                return Err(Error::Conflict(format!(
+                    "container {} is paused, unpause the container before attach",
+                    self.record.id
+                )));
+            }
+            ContainerState::Restarting => {
+                return Err(Error::Conflict(format!(
+                    "container {} is restarting, wait until the container is running",
+                    self.record.id
+                )));
+            }
             _ => {}
         }
         self.event("attach", []);

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use beeline_spawn::protocol::Exit;
 use jiff::Timestamp;
 
-use super::Actor;
+use super::{Actor, Exits};
 use crate::container::shim::ShimError;
 use crate::container::status::{ContainerState, ContainerStatus};
 
@@ -26,7 +27,7 @@ impl Actor {
         ControlFlow::Continue(())
     }
 
-    /// Takes note of the exit; the container is exited after it.
+    /// Takes note of the exit; the container is exited after it, or restarting.
     pub(super) async fn finish(&mut self, exit: Result<Exit, ShimError>) {
         let exit = match exit {
             Ok(exit) => exit,
@@ -35,10 +36,16 @@ impl Actor {
                 read_exit(&self.exit_file()).unwrap_or_else(killed)
             }
         };
+        let published = self.runtime.published.clone();
         let disconnected = self.undo().await;
-        self.exits += 1;
+        let ran = run_time(self.runtime.status.started_at, exit.at);
+        let again = self.plan_restart(exit.code.into(), ran);
+        if again {
+            self.runtime.reserved = published;
+        }
+        self.exits = Exits { count: self.exits.count + 1, last: exit.code.into() };
         self.runtime.status = ContainerStatus {
-            state: ContainerState::Exited,
+            state: if again { ContainerState::Restarting } else { ContainerState::Exited },
             pid: 0,
             exit_code: exit.code.into(),
             exit_signal: exit.signal,
@@ -53,7 +60,8 @@ impl Actor {
         if exit.oom_killed {
             self.event("oom", []);
         }
-        self.event("die", [("exitCode", exit.code.to_string())]);
+        let seconds = ran.as_secs().to_string();
+        self.event("die", [("exitCode", exit.code.to_string()), ("execDuration", seconds)]);
         for network in disconnected {
             self.network_event("disconnect", &network);
         }
@@ -67,6 +75,12 @@ impl Actor {
             .join(self.record.id.as_str())
             .join("exit.json")
     }
+}
+
+/// How long a run was.
+fn run_time(from: Option<Timestamp>, to: Timestamp) -> Duration {
+    let span = from.map(|from| to.duration_since(from));
+    span.and_then(|span| Duration::try_from(span).ok()).unwrap_or_default()
 }
 
 /// What the shim recorded, if it did.

@@ -10,14 +10,23 @@ use crate::error::Error;
 impl Actor {
     /// Removes the container; a running one only by force. When this succeeds, the task ends.
     pub(super) async fn remove(&mut self, force: bool) -> Result<(), Error> {
-        if self.state().is_running() {
-            if !force {
-                return Err(Error::Conflict(format!(
-                    "cannot remove container \"/{}\": container is running: stop the container before removing or \
-                     force remove",
-                    self.record.name
-                )));
-            }
+        let state = self.state();
+        if state.is_up() && !force {
+            let what = match state {
+                ContainerState::Paused => "paused and must be unpaused first".to_owned(),
+                state => {
+                    format!("{}: stop the container before removing or force remove", state.as_str())
+                }
+            };
+            return Err(Error::Conflict(format!(
+                "cannot remove container \"/{}\": container is {what}",
+                self.record.name
+            )));
+        }
+        if state == ContainerState::Restarting {
+            self.give_up_restart().await;
+        }
+        if state.is_running() {
             self.end_by_force().await?;
             self.answer_stop();
         }
@@ -26,8 +35,10 @@ impl Actor {
 
     /// Kills the container and waits for its end.
     async fn end_by_force(&mut self) -> Result<(), Error> {
+        self.remember_stop().await;
         self.signal(SIGKILL).await?;
         self.event("kill", [("signal", SIGKILL.to_string())]);
+        self.thaw().await?;
         let Some(link) = &mut self.link else { return Ok(()) };
         let Ok(exit) = tokio::time::timeout(KILL_LIMIT, link.exited()).await else {
             return Err(Error::Internal {

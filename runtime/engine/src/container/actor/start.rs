@@ -19,7 +19,7 @@ use super::network::{Joined, Plan};
 use super::{Actor, now};
 use crate::container::config::ContainerConfig;
 use crate::container::policy::Policy;
-use crate::container::ports;
+use crate::container::ports::{self, PublishRequest, Published};
 use crate::container::prepare::Preparation;
 use crate::container::shim::{ShimError, ShimLink};
 use crate::container::status::{ContainerState, ContainerStatus};
@@ -43,16 +43,29 @@ const EXEC_LIMIT: Duration = Duration::from_secs(60);
 
 impl Actor {
     /// Starts the container.
-    pub(super) async fn start(&mut self) -> Result<(), Error> {
+    pub(super) async fn start(&mut self, again: bool) -> Result<(), Error> {
         match self.state() {
-            ContainerState::Running | ContainerState::Stopping => {
+            ContainerState::Running | ContainerState::Stopping | ContainerState::Restarting => {
                 return Err(Error::NotModified(format!("container {} is already started", self.record.id)));
+            }
+            ContainerState::Paused => {
+                return Err(Error::Conflict("cannot start a paused container, try unpause instead".into()));
             }
             ContainerState::Removing | ContainerState::Dead => {
                 return Err(Error::Conflict("container is marked for removal and cannot be started".into()));
             }
             ContainerState::Created | ContainerState::Starting | ContainerState::Exited => {}
         }
+        self.forget_restarts();
+        self.begin().await?;
+        if again {
+            self.event("restart", []);
+        }
+        Ok(())
+    }
+
+    /// From a container that does not run to one that does.
+    pub(super) async fn begin(&mut self) -> Result<(), Error> {
         let before = std::mem::take(&mut self.runtime.status);
         self.runtime.status.state = ContainerState::Starting;
         self.runtime.status.started_at = before.started_at;
@@ -124,7 +137,7 @@ impl Actor {
             self.network_event("connect", &joined.network);
         }
         let policy = Policy::of(&self.record.config.labels)?;
-        let published = shared.publish(&requests, self.targets(), &policy).await;
+        let published = self.publish_ports(&requests, &policy).await;
         self.runtime.published = published.map_err(|failure| self.publish_error(failure))?;
         // Its names are known before its command can ask for them.
         self.show();
@@ -136,6 +149,23 @@ impl Actor {
         timeline.step("attach, exec");
         tracing::debug!(container = %self.record.id, %timeline, "started");
         Ok(pid)
+    }
+
+    /// Publishes the container's ports: when its restart policy starts it, those of its last run, if they are free.
+    async fn publish_ports(
+        &mut self,
+        requests: &[PublishRequest],
+        policy: &Policy,
+    ) -> Result<Vec<Published>, PublishError> {
+        let (targets, reserved) = (self.targets(), std::mem::take(&mut self.runtime.reserved));
+        let fits = |port: &Published| targets.of(port.container_ip) == Some(port.container_ip);
+        if !reserved.is_empty()
+            && reserved.iter().all(fits)
+            && let Ok(published) = self.shared.publish_again(&reserved, policy).await
+        {
+            return Ok(published);
+        }
+        self.shared.publish(requests, targets, policy).await
     }
 
     /// Writes the container's files and makes or opens its network namespace, side by side.

@@ -33,20 +33,29 @@ pub(super) struct Stopping {
 impl Actor {
     /// Asks init to end; the answer comes when it has.
     pub(super) async fn stop(&mut self, request: StopRequest, reply: Reply<()>) {
+        if self.state() == ContainerState::Restarting {
+            self.give_up_restart().await;
+            self.event("stop", []);
+            let _ = reply.send(Ok(()));
+            return;
+        }
         if !self.state().is_running() {
             let _ = reply
                 .send(Err(Error::NotModified(format!("container {} is already stopped", self.record.id))));
             return;
         }
-        let config = &self.record.config;
-        let own = signal::parse(&config.stop_signal).unwrap_or(SIGTERM);
-        let signal = request.signal.unwrap_or(own);
-        let seconds = request.timeout.or(config.stop_timeout).unwrap_or(TIMEOUT);
+        let signal = request.signal.unwrap_or_else(|| self.stop_signal());
+        let seconds = request.timeout.or(self.record.config.stop_timeout).unwrap_or(TIMEOUT);
+        self.remember_stop().await;
         if let Err(error) = self.signal(signal).await {
             let _ = reply.send(Err(error));
             return;
         }
         self.event("kill", [("signal", signal.to_string())]);
+        if let Err(error) = self.thaw().await {
+            let _ = reply.send(Err(error));
+            return;
+        }
         let killed = signal == SIGKILL || seconds == 0;
         if seconds == 0 && signal != SIGKILL {
             // Too late to matter if it fails: the exit is on its way.
@@ -70,6 +79,12 @@ impl Actor {
 
     /// Sends a signal. SIGKILL is answered when the container has exited, others at once.
     pub(super) async fn kill(&mut self, signal: i32, reply: Reply<()>) {
+        let meant_as_end = signal == SIGKILL || signal == self.stop_signal();
+        if self.state() == ContainerState::Restarting && meant_as_end {
+            self.give_up_restart().await;
+            let _ = reply.send(Ok(()));
+            return;
+        }
         if !self.state().is_running() {
             let _ = reply.send(Err(Error::Conflict(format!(
                 "cannot kill container: {}: container {} is not running",
@@ -77,9 +92,16 @@ impl Actor {
             ))));
             return;
         }
-        let sent = self.signal(signal).await;
+        if meant_as_end {
+            self.remember_stop().await;
+        }
+        let mut sent = self.signal(signal).await;
         if sent.is_ok() {
             self.event("kill", [("signal", signal.to_string())]);
+            if meant_as_end {
+                // Paused, it would not obey.
+                sent = self.thaw().await;
+            }
         }
         if signal != SIGKILL || sent.is_err() {
             let _ = reply.send(sent);
@@ -121,6 +143,10 @@ impl Actor {
                 let _ = waiter.send(Ok(()));
             }
         }
+    }
+
+    fn stop_signal(&self) -> i32 {
+        signal::parse(&self.record.config.stop_signal).unwrap_or(SIGTERM)
     }
 
     /// Sends a signal to init by way of its shim.

@@ -40,7 +40,7 @@ pub(crate) fn resources(host: &HostConfig) -> Result<LinuxResources, OciSpecErro
         cpu = cpu.mems(host.cpuset_mems.clone());
     }
     resources = resources.cpu(cpu.build()?);
-    if let Some(limit @ 1..) = host.pids_limit {
+    if let Some(limit) = host.pids_limit {
         resources = resources.pids(LinuxPidsBuilder::default().limit(limit).build()?);
     }
     resources.build()
@@ -54,6 +54,7 @@ pub(crate) fn quota(host: &HostConfig) -> Option<(i64, u64)> {
         let quota = (i128::from(host.nano_cpus) * i128::from(PERIOD) / 1_000_000_000).max(1000);
         return Some((i64::try_from(quota).unwrap_or(i64::MAX), PERIOD));
     }
-    (host.cpu_quota > 0 || host.cpu_period > 0)
+    // A negative quota is none, which takes an earlier one back.
+    (host.cpu_quota != 0 || host.cpu_period > 0)
         .then_some((if host.cpu_quota > 0 { host.cpu_quota } else { -1 }, period))
 }
