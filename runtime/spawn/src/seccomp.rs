@@ -6,14 +6,16 @@
 
 mod arch;
 mod codegen;
+mod docker;
 mod profile;
 mod rules;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag};
 
+pub use docker::{ProfileError, docker_profile};
 pub use profile::default_profile;
 
 #[cfg(test)]
@@ -73,6 +75,48 @@ impl Program {
     }
 }
 
+/// The annotation with the path of the profile's compiled program ([`Program::to_bytes`]), which an engine has made once
+/// for all containers with the same profile.
+pub const PROGRAM: &str = "beeline.seccomp-program";
+
+/// What a program's bytes begin with; the number is that of the layout.
+const MAGIC: &[u8; 8] = b"seccomp1";
+
+impl Program {
+    /// The program as it is kept in a file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(self.flags.to_ne_bytes());
+        for Instruction { code, jump_true, jump_false, value } in &self.instructions {
+            bytes.extend(code.to_ne_bytes());
+            bytes.extend([*jump_true, *jump_false]);
+            bytes.extend(value.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The program in a file's bytes. None if they are not a whole one.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (flags, code) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let (instructions, rest) = code.as_chunks();
+        if !rest.is_empty() || instructions.is_empty() {
+            return None;
+        }
+        let instruction = |&[a, b, jump_true, jump_false, c, d, e, f]: &[u8; 8]| Instruction {
+            code: u16::from_ne_bytes([a, b]),
+            jump_true,
+            jump_false,
+            value: u32::from_ne_bytes([c, d, e, f]),
+        };
+        Some(Self {
+            instructions: instructions.iter().map(instruction).collect(),
+            flags: u32::from_ne_bytes(*flags),
+        })
+    }
+}
+
 /// The most instructions the kernel takes.
 const MAX_INSTRUCTIONS: usize = 4096;
 
@@ -86,22 +130,27 @@ const MAX_INSTRUCTIONS: usize = 4096;
 /// # Errors
 /// The profile uses `SCMP_ACT_NOTIFY`, compares an argument that does not exist, or is too long.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Error> {
-    match REMEMBERED.get().filter(|(known, _)| known == profile) {
+    let remembered = REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
+    match remembered.iter().find(|(known, _)| known == profile) {
         Some((_, program)) => Ok(program.clone()),
         None => compile_anew(profile),
     }
 }
 
-/// The profile that most containers have, compiled.
-static REMEMBERED: OnceLock<(LinuxSeccomp, Program)> = OnceLock::new();
+/// Profiles that were compiled: the one that most containers have, and what a shim was given.
+static REMEMBERED: Mutex<Vec<(LinuxSeccomp, Program)>> = Mutex::new(Vec::new());
+
+/// Makes [`compile`] answer with `program`, for this process and those it forks.
+pub fn remember(profile: LinuxSeccomp, program: Program) {
+    REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner).push((profile, program));
+}
 
 /// Compiles Docker's default profile once and for all, for this process and those it forks: a spawner calls it before it
 /// forks shims, which then copy the program instead of compiling it.
 pub fn remember_default() {
     let profile = default_profile(&crate::container::defaults::capabilities());
     if let Ok(program) = compile_anew(&profile) {
-        // Whoever was first has the same.
-        let _ = REMEMBERED.set((profile, program));
+        remember(profile, program);
     }
 }
 

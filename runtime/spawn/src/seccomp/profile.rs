@@ -145,7 +145,7 @@ impl When {
 }
 
 /// The running kernel's version and patch level; 0.0 if it cannot be told, which permits the least.
-fn running_kernel() -> (u32, u32) {
+pub(super) fn running_kernel() -> (u32, u32) {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());

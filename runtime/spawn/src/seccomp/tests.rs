@@ -175,6 +175,16 @@ fn a_remembered_program_is_the_compiled_one() {
 }
 
 #[test]
+fn a_program_survives_being_kept() {
+    let program = default_program();
+    let bytes = program.to_bytes();
+    assert_eq!(Program::from_bytes(&bytes).as_ref(), Some(&program));
+    for broken in [&bytes[1..], &bytes[..bytes.len() - 1], &bytes[..12], b""] {
+        assert_eq!(Program::from_bytes(broken), None);
+    }
+}
+
+#[test]
 fn every_action_has_its_value() {
     let actions = [
         (Action::ScmpActKill, 0),

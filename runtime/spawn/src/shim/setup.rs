@@ -17,6 +17,7 @@ use super::terminal::Terminal;
 use crate::cgroup::{self, Cgroup, Hierarchy};
 use crate::container::{self, Created, NetNs, Stdio};
 use crate::protocol::Stream;
+use crate::seccomp::{self, Program};
 
 /// Why a shim could not make its container.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +59,25 @@ pub(super) fn make(request: &ShimRequest, netns: Option<OwnedFd>) -> Result<Made
     let group =
         spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref()).and_then(|path| path.to_str());
     let cgroup = Hierarchy::detect()?.cgroup(group.ok_or(Error::NoCgroup { path })?)?;
+    recall_filter(&spec);
     let made = build(request, &spec, &cgroup, netns);
     if made.is_err() {
         // The reason why it could not be made says more than why it could not be removed.
         let _ = cgroup.remove();
     }
     made
+}
+
+/// Takes the program that the engine has compiled of the container's seccomp profile. Without it the profile is compiled
+/// here.
+fn recall_filter(spec: &Spec) {
+    let path = spec.annotations().as_ref().and_then(|annotations| annotations.get(seccomp::PROGRAM));
+    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let program =
+        path.and_then(|path| std::fs::read(path).ok()).and_then(|bytes| Program::from_bytes(&bytes));
+    if let (Some(profile), Some(program)) = (profile, program) {
+        seccomp::remember(profile.clone(), program);
+    }
 }
 
 fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<OwnedFd>) -> Result<Made, Error> {
