@@ -11,9 +11,9 @@ mod path;
 use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, open, openat};
 use rustix::io::Errno;
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::Error;
 use super::plan::Plan;
@@ -55,10 +55,39 @@ pub(super) fn spawn(plan: &mut Plan) -> Result<(sync::Parent, Cloned), Error> {
     let (parent, socket) = sync::pair()?;
     let namespaces = plan.namespaces;
     let cgroup = plan.cgroup.take();
+    let birth = plan.pid_namespace.take().map(Birthplace::choose).transpose()?;
     let child = || run(plan, socket.as_fd(), &parent);
     let cloned = syscall::clone(namespaces, cgroup.as_ref().map(|group| group.as_fd()), child);
+    drop(birth);
     let cloned = cloned.map_err(|error| Error::Clone(error.into()))?;
     Ok((parent, cloned))
+}
+
+/// While it lives, children of this thread are born in another PID namespace than its own.
+struct Birthplace {
+    own: OwnedFd,
+}
+
+impl Birthplace {
+    fn choose(namespace: OwnedFd) -> Result<Self, Error> {
+        let own = open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let chosen = own.and_then(|own| {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::ProcessID))?;
+            Ok(Self { own })
+        });
+        chosen.map_err(|error| Error::Step {
+            what: "join the PID namespace".to_owned(),
+            detail: None,
+            source: error.into(),
+        })
+    }
+}
+
+impl Drop for Birthplace {
+    fn drop(&mut self) {
+        // A thread may always go back to its own.
+        let _ = move_into_link_name_space(self.own.as_fd(), Some(LinkNameSpaceType::ProcessID));
+    }
 }
 
 fn run(plan: &mut Plan, socket: BorrowedFd<'_>, parent: &sync::Parent) {
@@ -115,9 +144,7 @@ impl Child<'_> {
     fn step(&mut self, op: &Op) -> Result<(), Errno> {
         match op {
             Op::JoinCgroup(tasks) => rustix::io::write(tasks, b"0").map(drop),
-            Op::EnterNamespace(fd, kind) => {
-                rustix::thread::move_into_link_name_space(fd.as_fd(), Some(*kind))
-            }
+            Op::EnterNamespace(fd, kind) => move_into_link_name_space(fd.as_fd(), Some(*kind)),
             Op::UnshareCgroup => syscall::unshare(UnshareFlags::NEWCGROUP),
             Op::NewKeyring(name) => match syscall::new_keyring(name) {
                 // A kernel without keyrings has none to share.

@@ -28,6 +28,8 @@ use crate::cgroup::Cgroup;
 pub(super) struct Plan {
     /// `CLONE_NEW*`.
     pub(super) namespaces: u64,
+    /// The PID namespace of others that init is born in.
+    pub(super) pid_namespace: Option<OwnedFd>,
     /// The cgroup2 group init is born in.
     pub(super) cgroup: Option<OwnedFd>,
     pub(super) steps: Vec<Step>,
@@ -67,10 +69,11 @@ impl Plan {
         confine::steps(process, linux, stdio, &mut steps)?;
         Ok(Self {
             namespaces: namespaces.clone_flags,
+            pid_namespace: namespaces.pid,
             cgroup: cgroup.open_v2_fd()?,
             steps,
             confine_from,
-            user: Wanted::new(process),
+            user: Wanted::new(process, spec.annotations().as_ref()),
             command: Command::new(process)?,
         })
     }

@@ -3,6 +3,7 @@
 //! The files are read by the parent, when the root is mounted and before init has done anything with it, through the
 //! root's descriptor: no path of theirs can lead out of it, and nothing of a file's content runs through the child.
 
+use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
@@ -13,6 +14,10 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 pub(super) const MAX_GROUPS: usize = 1024;
 /// The longest `HOME=` entry, with its end.
 pub(super) const MAX_HOME: usize = 4096;
+
+/// The annotation with more groups of the user, by name or number, separated by commas. OCI's own field has numbers only,
+/// and what a name means is known when the root is mounted.
+pub const GROUPS: &str = "beeline.additional-groups";
 
 /// More than any sensible file, and little enough to read.
 const MAX_FILE: u64 = 4 << 20;
@@ -56,26 +61,30 @@ pub(super) struct Wanted {
     uid: u32,
     gid: u32,
     additional: Vec<u32>,
+    /// By name or number.
+    more: Vec<String>,
 }
 
 impl Wanted {
-    pub(super) fn new(process: &Process) -> Self {
+    pub(super) fn new(process: &Process, annotations: Option<&HashMap<String, String>>) -> Self {
         let user = process.user();
+        let more = annotations.and_then(|annotations| annotations.get(GROUPS)).map_or("", String::as_str);
         Self {
             name: user.username().clone().filter(|name| !name.is_empty()),
             uid: user.uid(),
             gid: user.gid(),
             additional: user.additional_gids().clone().unwrap_or_default(),
+            more: more.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
         }
     }
 
     /// Looks the user up in the container whose root is given.
     pub(super) fn identify(&self, root: BorrowedFd<'_>) -> Result<Identity, UserError> {
         let passwd = read(root, "etc/passwd", "/etc/passwd")?;
-        // Only a user string asks for groups.
-        let group = match self.name {
-            Some(_) => read(root, "etc/group", "/etc/group")?,
-            None => Vec::new(),
+        // Only words ask for groups.
+        let group = match (&self.name, self.more.is_empty()) {
+            (None, true) => Vec::new(),
+            _ => read(root, "etc/group", "/etc/group")?,
         };
         self.find(&String::from_utf8_lossy(&passwd), &String::from_utf8_lossy(&group))
     }
@@ -86,6 +95,9 @@ impl Wanted {
             None => by_number(self.uid, self.gid, passwd),
         };
         identity.groups.extend(&self.additional);
+        for wanted in &self.more {
+            identity.groups.push(group_id(wanted, group)?);
+        }
         if identity.groups.len() > MAX_GROUPS {
             return Err(UserError::Groups(self.name.clone().unwrap_or_else(|| self.uid.to_string())));
         }
@@ -156,10 +168,7 @@ fn by_name(name: &str, passwd: &str, group: &str) -> Result<Identity, UserError>
     let mut identity = Identity { uid, gid: own_gid, groups: Vec::new(), home: home(entry.as_ref()) };
     match group_name {
         Some(wanted) => {
-            let number = wanted.parse::<u32>().ok().filter(|gid| *gid <= i32::MAX as u32);
-            let found = groups(group).find(|(name, gid, _)| *name == wanted || Some(*gid) == number);
-            identity.gid =
-                found.map(|(_, gid, _)| gid).or(number).ok_or_else(|| UserError::Group(wanted.to_owned()))?;
+            identity.gid = group_id(wanted, group)?;
         }
         None => {
             if let Some(entry) = &entry {
@@ -170,6 +179,13 @@ fn by_name(name: &str, passwd: &str, group: &str) -> Result<Identity, UserError>
         }
     }
     Ok(identity)
+}
+
+/// A group by name or number; a number need not be in the file.
+fn group_id(wanted: &str, group: &str) -> Result<u32, UserError> {
+    let number = wanted.parse::<u32>().ok().filter(|gid| *gid <= i32::MAX as u32);
+    let found = groups(group).find(|(name, gid, _)| *name == wanted || Some(*gid) == number);
+    found.map(|(_, gid, _)| gid).or(number).ok_or_else(|| UserError::Group(wanted.to_owned()))
 }
 
 /// A regular file in the root, empty when it is missing. `O_NONBLOCK`: a FIFO in its place must not stop us.
@@ -202,7 +218,7 @@ mod tests {
     const GROUP: &str = "root:x:0:\nann:x:1001:\nwheel:x:10:bob,ann\nvideo:x:44:ann\n";
 
     fn find(name: &str) -> Result<Identity, String> {
-        let wanted = Wanted { name: Some(name.to_owned()), uid: 9, gid: 9, additional: vec![] };
+        let wanted = Wanted { name: Some(name.to_owned()), uid: 9, gid: 9, additional: vec![], more: vec![] };
         wanted.find(PASSWD, GROUP).map_err(|error| error.to_string())
     }
 
@@ -226,8 +242,19 @@ mod tests {
 
     #[test]
     fn numbers_are_taken_as_they_are_and_home_is_looked_up() {
-        let wanted = Wanted { name: None, uid: 1000, gid: 5, additional: vec![8] };
+        let wanted = Wanted { name: None, uid: 1000, gid: 5, additional: vec![8], more: vec![] };
         let identity = wanted.find(PASSWD, "").unwrap();
         assert_eq!(identity, Identity { uid: 1000, gid: 5, groups: vec![8], home: b"/home/ann".to_vec() });
+    }
+
+    #[test]
+    fn more_groups_are_looked_up_by_name_and_by_number() {
+        let more = |more: &[&str]| {
+            let more = more.iter().map(|&group| group.to_owned()).collect();
+            let wanted = Wanted { name: Some("4242".into()), uid: 0, gid: 0, additional: vec![], more };
+            wanted.find(PASSWD, GROUP).map(|identity| identity.groups).map_err(|error| error.to_string())
+        };
+        assert_eq!(more(&["video", "10", "777"]), Ok(vec![44, 10, 777]));
+        assert!(more(&["audio"]).unwrap_err().contains("unable to find group audio"));
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Namespaces {
     pub(super) clone_flags: u64,
     /// cgroup namespaces are made after the groups were joined, not by clone.
     pub(super) own_cgroup: bool,
+    /// The PID namespace to be born in: a process cannot enter one later.
+    pub(super) pid: Option<OwnedFd>,
     join: Vec<(OwnedFd, LinkNameSpaceType)>,
     new_network: bool,
 }
@@ -23,7 +25,8 @@ pub(super) struct Namespaces {
 impl Namespaces {
     /// The network namespace is the caller's choice, whatever the configuration says.
     pub(super) fn new(linux: &Linux, netns: NetNs) -> Result<Self, Error> {
-        let mut own = Self { clone_flags: 0, own_cgroup: false, join: Vec::new(), new_network: false };
+        let mut own =
+            Self { clone_flags: 0, own_cgroup: false, pid: None, join: Vec::new(), new_network: false };
         for namespace in linux.namespaces().iter().flatten() {
             let (flag, kind) = match namespace.typ() {
                 Type::Network => continue,
@@ -37,6 +40,7 @@ impl Namespaces {
             match (namespace.path(), namespace.typ()) {
                 (None, Type::Cgroup) => own.own_cgroup = true,
                 (None, _) => own.clone_flags |= u64::from(flag.cast_unsigned()),
+                (Some(path), Type::Pid) => own.pid = Some(open_host(path, OFlags::RDONLY)?),
                 (Some(path), Type::Ipc | Type::Uts | Type::Cgroup) => {
                     own.join.push((open_host(path, OFlags::RDONLY)?, kind));
                 }
