@@ -18,9 +18,12 @@
 //! | executes the command, which closes the socket, or `Failed` | |
 //!
 //! The parent's end of the socket is the fence: if the parent goes, the child goes.
+//!
+//! A further process in a container that runs is made of the same pieces, see [`join`].
 
 mod child;
 mod error;
+mod join;
 mod plan;
 mod step;
 mod sync;
@@ -37,8 +40,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, wai
 use serde::{Deserialize, Serialize};
 
 pub use error::Error;
+pub use join::{Membership, join};
 
 use crate::cgroup::Cgroup;
+use crate::seccomp::Program;
 
 /// What becomes a container's root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +90,14 @@ pub enum NetNs {
     Fd(OwnedFd),
 }
 
+/// A process that was cloned and builds what it needs. Dropping it ends it.
+#[derive(Debug)]
+pub struct Cloned {
+    process: Process,
+    sync: sync::Parent,
+    plan: plan::Plan,
+}
+
 /// A container that is built and waits to execute its command. Dropping it ends it.
 #[derive(Debug)]
 pub struct Created {
@@ -126,18 +139,49 @@ pub fn create(
     netns: NetNs,
     cgroup: &Cgroup,
 ) -> Result<Created, Error> {
-    let mut plan = plan::Plan::new(spec, rootfs, stdio, netns, cgroup)?;
-    let (sync, cloned) = child::spawn(&mut plan)?;
-    let mut process = Process { pid: cloned.pid, pidfd: Some(cloned.pidfd), console: None };
-    let built = sync.built(&plan)?;
-    process.console = built.console;
-    let identity = plan.user.identify(built.root.as_fd())?;
-    sync.identify(&identity, &plan)?;
-    sync.created(&plan)?;
-    Ok(Created { process, sync, plan })
+    Cloned::new(plan::Plan::new(spec, rootfs, stdio, netns, cgroup)?)?.created()
+}
+
+impl Cloned {
+    fn new(mut plan: plan::Plan) -> Result<Self, Error> {
+        let (sync, cloned) = child::spawn(&mut plan)?;
+        let process = Process { pid: cloned.pid, pidfd: Some(cloned.pidfd), console: None };
+        Ok(Self { process, sync, plan })
+    }
+
+    /// The process' id, as the caller's pid namespace has it.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.process.pid
+    }
+
+    /// Readable when the process has exited.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.process.pidfd()
+    }
+
+    /// Waits until the process needs nothing but its start.
+    ///
+    /// # Errors
+    /// A step failed, or there is no such user. Then the process is gone.
+    pub fn created(self) -> Result<Created, Error> {
+        let Self { mut process, sync, plan } = self;
+        let built = sync.built(&plan)?;
+        process.console = built.console;
+        let identity = plan.user.identify(built.root.as_fd())?;
+        sync.identify(&identity, &plan)?;
+        sync.created(&plan)?;
+        Ok(Created { process, sync, plan })
+    }
 }
 
 impl Created {
+    /// The seccomp filter that the container's command runs behind, if there is one.
+    pub(crate) fn filter(&self) -> Option<&Program> {
+        self.plan.filter()
+    }
+
     /// Init's process id, as the caller's pid namespace has it.
     #[must_use]
     pub fn pid(&self) -> Pid {

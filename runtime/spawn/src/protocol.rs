@@ -14,6 +14,9 @@
 //! | `{"resize":{"width":80,"height":24}}` | `"ok"` or `failed` |
 //! | `{"attach":{"stdin":true,"stdout":true,"stderr":true}}` | `"ok"`, then the connection is a raw stream |
 //! | `"close_stdin"` | `"ok"` |
+//! | `{"exec":{"id":"…","stdin":false,"stdout":true,"stderr":true}}` | `exec_started`, then as after `attach`; or `failed` |
+//! | `{"exec_wait":{"id":"…"}}` | `exec_exited`, when it has (at once if it has); or `failed` |
+//! | `{"exec_resize":{"id":"…","width":80,"height":24}}` | `"ok"` or `failed` |
 //! | anything else | `failed` with kind `unsupported` |
 //!
 //! The creating connection first gets `hello`, then `created` or `failed`; it is told `exited` without asking.
@@ -24,6 +27,10 @@
 //! After the answer to `attach`, bytes from the shim are the container's output: with a terminal as they are,
 //! without one in frames as [`frame_header`] makes them. Bytes to the shim are the container's standard input;
 //! shutting down the writing side ends it. The shim closes the stream after init's exit, when all output is sent.
+//!
+//! An exec is a further process of the container, described by [`ExecFile`] in `run_dir/exec/ID.json`. Its output goes to
+//! the client that asked for it, and nowhere when that has gone: the process goes on. Its exit is remembered for whoever
+//! asks.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,7 +42,7 @@ pub const VERSION: u32 = 1;
 pub const MAX_LINE: usize = 16 * 1024;
 
 /// What a client asks of a shim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Let the created init execute the container's command.
@@ -60,6 +67,61 @@ pub enum Request {
     Attach(Attach),
     /// End the container's standard input.
     CloseStdin,
+    /// Run a further process in the container, with this connection as its streams.
+    Exec(Exec),
+    /// Report an exec's exit, as soon as it is known.
+    ExecWait {
+        /// The exec's id.
+        id: String,
+    },
+    /// Set the size of an exec's terminal.
+    ExecResize {
+        /// The exec's id.
+        id: String,
+        /// Columns.
+        width: u16,
+        /// Rows.
+        height: u16,
+    },
+}
+
+/// A further process in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exec {
+    /// Letters and digits; the name of its file.
+    pub id: String,
+    /// Feed what the client sends to standard input; otherwise that is empty.
+    pub stdin: bool,
+    /// Send standard output (with a terminal: all output).
+    pub stdout: bool,
+    /// Send standard error.
+    pub stderr: bool,
+    /// Send output as it is, without frames, also without a terminal.
+    pub raw: bool,
+    /// Milliseconds after which it and what it started is killed; never if not given.
+    pub timeout_ms: Option<u64>,
+}
+
+/// What an exec's file holds; other fields are its writer's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecFile {
+    /// The process, as the OCI configuration describes it.
+    pub process: oci_spec::runtime::Process,
+}
+
+/// The directory of execs' files in a container's run directory.
+pub const EXEC_DIR: &str = "exec";
+
+/// How an exec ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecExit {
+    /// How its process ended.
+    #[serde(flatten)]
+    pub exit: Exit,
+    /// Whether it was killed for having taken too long.
+    #[serde(default)]
+    pub timed_out: bool,
 }
 
 /// Which of the container's streams an attached client wants.
@@ -105,6 +167,13 @@ pub enum Event {
     Status(Status),
     /// Init has exited.
     Exited(Exit),
+    /// The exec's process executes its command.
+    ExecStarted {
+        /// Its process id on the host.
+        pid: u32,
+    },
+    /// The exec's process has exited.
+    ExecExited(ExecExit),
     /// The request is fulfilled.
     Ok,
 }

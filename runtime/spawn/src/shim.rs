@@ -5,6 +5,7 @@
 //! container whose output nobody reads would stop at the next line, and its exit code would be lost.
 
 mod client;
+mod exec;
 mod exit;
 mod failure;
 mod input;
@@ -23,6 +24,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::{SigHandler, Signal};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::DumpableBehavior;
 
 pub use request::{JsonFileLog, LogConfig, Network, ShimRequest};
 pub use socket::connect as connect_shim;
@@ -85,6 +87,8 @@ fn supervise(request: &[u8], mut control: UnixStream, netns: Option<OwnedFd>) ->
 fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::thread::set_name(c"beeline-shim")?;
+    // Neither this process nor its copies on their way into a container can be traced or looked at through /proc.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     // The daemon's standard error may be a pipe, whose reader waits for all writers to go.
     rustix::stdio::dup2_stderr(null)?;
@@ -116,7 +120,7 @@ pub(crate) fn set_handler(signal: Signal, handler: SigHandler) -> io::Result<()>
     Ok(())
 }
 
-fn set_alarm(seconds: u32) {
+pub(crate) fn set_alarm(seconds: u32) {
     // SAFETY: the call takes a number and touches no memory.
     unsafe { libc::alarm(seconds) };
 }

@@ -4,6 +4,7 @@
 //! threads may have held any lock. It calls the kernel with what [`super::plan`] prepared, and nothing else.
 
 mod confine;
+mod member;
 mod mounts;
 mod overlay;
 mod path;
@@ -53,11 +54,11 @@ struct Terminal {
 /// Clones a child that carries the plan out.
 pub(super) fn spawn(plan: &mut Plan) -> Result<(sync::Parent, Cloned), Error> {
     let (parent, socket) = sync::pair()?;
-    let namespaces = plan.namespaces;
+    let flags = plan.clone_flags;
     let cgroup = plan.cgroup.take();
     let birth = plan.pid_namespace.take().map(Birthplace::choose).transpose()?;
     let child = || run(plan, socket.as_fd(), &parent);
-    let cloned = syscall::clone(namespaces, cgroup.as_ref().map(|group| group.as_fd()), child);
+    let cloned = syscall::clone(flags, cgroup.as_ref().map(|group| group.as_fd()), child);
     drop(birth);
     let cloned = cloned.map_err(|error| Error::Clone(error.into()))?;
     Ok((parent, cloned))
@@ -145,6 +146,8 @@ impl Child<'_> {
         match op {
             Op::JoinCgroup(tasks) => rustix::io::write(tasks, b"0").map(drop),
             Op::EnterNamespace(fd, kind) => move_into_link_name_space(fd.as_fd(), Some(*kind)),
+            Op::Member(init) => self.member(init.as_fd()),
+            Op::Terminal(size) => self.open_terminal(*size),
             Op::UnshareCgroup => syscall::unshare(UnshareFlags::NEWCGROUP),
             Op::NewKeyring(name) => match syscall::new_keyring(name) {
                 // A kernel without keyrings has none to share.

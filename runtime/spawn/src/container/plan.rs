@@ -2,6 +2,7 @@
 
 mod command;
 mod confine;
+mod member;
 mod mounts;
 mod namespaces;
 mod options;
@@ -22,12 +23,13 @@ use super::step::{Op, Step, Target};
 use super::user::Wanted;
 use super::{Error, NetNs, Rootfs, Stdio, sync};
 use crate::cgroup::Cgroup;
+use crate::seccomp::{self, Program};
 
 /// Everything the child needs.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// `CLONE_NEW*`.
-    pub(super) namespaces: u64,
+    /// `CLONE_*`.
+    pub(super) clone_flags: u64,
     /// The PID namespace of others that init is born in.
     pub(super) pid_namespace: Option<OwnedFd>,
     /// The cgroup2 group init is born in.
@@ -49,16 +51,11 @@ impl Plan {
     ) -> Result<Self, Error> {
         let process = spec.process().as_ref().ok_or_else(|| Error::config("process is missing"))?;
         let linux = spec.linux().as_ref().ok_or_else(|| Error::config("linux is missing"))?;
-        check(spec, process, linux)?;
-        let terminal = process.terminal().unwrap_or(false);
-        if terminal != matches!(stdio, Stdio::Terminal) {
-            return Err(Error::config("process.terminal does not fit the standard streams given"));
-        }
+        check_process(process)?;
+        check(spec, linux)?;
         let namespaces = namespaces::Namespaces::new(linux, netns)?;
         let mut steps = Vec::with_capacity(96);
-        for tasks in cgroup.open_v1_tasks()? {
-            steps.push(Step::new(format!("join cgroup {}", cgroup.path()), Op::JoinCgroup(tasks)));
-        }
+        join_cgroup(cgroup, &mut steps)?;
         namespaces.steps(spec, &mut steps)?;
         oom_score(process, &mut steps)?;
         steps.push(Step::new("make a session", Op::Session));
@@ -66,9 +63,10 @@ impl Plan {
         mounts::steps(spec, linux, cgroup, namespaces.own_cgroup, &mut steps)?;
         root::finish(spec, linux, process, &mut steps)?;
         let confine_from = steps.len();
-        confine::steps(process, linux, stdio, &mut steps)?;
+        let filter = linux.seccomp().as_ref().map(seccomp::compile).transpose()?;
+        confine::steps(process, filter, stdio, &mut steps)?;
         Ok(Self {
-            namespaces: namespaces.clone_flags,
+            clone_flags: namespaces.clone_flags,
             pid_namespace: namespaces.pid,
             cgroup: cgroup.open_v2_fd()?,
             steps,
@@ -77,21 +75,34 @@ impl Plan {
             command: Command::new(process)?,
         })
     }
+
+    /// The seccomp filter among the steps.
+    pub(super) fn filter(&self) -> Option<&Program> {
+        self.steps.iter().find_map(|step| match &step.op {
+            Op::Seccomp(filter) => Some(filter),
+            _ => None,
+        })
+    }
 }
 
-/// Refuses by name what the configuration asks for and is not done, so that nothing is silently missing.
-fn check(spec: &Spec, process: &Process, linux: &Linux) -> Result<(), Error> {
-    fn any<T>(list: Option<&Vec<T>>) -> bool {
-        list.is_some_and(|list| !list.is_empty())
-    }
-    let text = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
-    let refused = [
-        (spec.hooks().is_some(), "hooks"),
+/// Refuses by name what a process is to have and is not done, so that nothing is silently missing.
+fn check_process(process: &Process) -> Result<(), Error> {
+    refuse(&[
         (text(process.apparmor_profile()), "process.apparmorProfile"),
         (text(process.selinux_label()), "process.selinuxLabel"),
         (process.io_priority().is_some(), "process.ioPriority"),
         (process.scheduler().is_some(), "process.scheduler"),
         (process.exec_cpu_affinity().is_some(), "process.execCPUAffinity"),
+    ])
+}
+
+/// The same for everything else of the configuration.
+fn check(spec: &Spec, linux: &Linux) -> Result<(), Error> {
+    fn any<T>(list: Option<&Vec<T>>) -> bool {
+        list.is_some_and(|list| !list.is_empty())
+    }
+    refuse(&[
+        (spec.hooks().is_some(), "hooks"),
         (any(linux.uid_mappings().as_ref()), "linux.uidMappings"),
         (any(linux.gid_mappings().as_ref()), "linux.gidMappings"),
         (text(linux.mount_label()), "linux.mountLabel"),
@@ -100,11 +111,26 @@ fn check(spec: &Spec, process: &Process, linux: &Linux) -> Result<(), Error> {
         (linux.personality().is_some(), "linux.personality"),
         (linux.time_offsets().is_some(), "linux.timeOffsets"),
         (linux.net_devices().is_some(), "linux.netDevices"),
-    ];
+    ])
+}
+
+fn text(value: &Option<String>) -> bool {
+    value.as_ref().is_some_and(|value| !value.is_empty())
+}
+
+fn refuse(refused: &[(bool, &str)]) -> Result<(), Error> {
     match refused.iter().find(|(present, _)| *present) {
         Some((_, what)) => Err(Error::unsupported(*what)),
         None => Ok(()),
     }
+}
+
+/// What v1 hierarchies need: in cgroup2 the process is born in its group.
+fn join_cgroup(cgroup: &Cgroup, steps: &mut Vec<Step>) -> Result<(), Error> {
+    for tasks in cgroup.open_v1_tasks()? {
+        steps.push(Step::new(format!("join cgroup {}", cgroup.path()), Op::JoinCgroup(tasks)));
+    }
+    Ok(())
 }
 
 /// Lowering the score needs a privilege, so it is written only when it changes.

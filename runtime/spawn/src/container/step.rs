@@ -32,6 +32,10 @@ impl Step {
 pub(super) enum Op {
     /// Put this process into a v1 group, given its `tasks` file.
     JoinCgroup(OwnedFd),
+    /// Join a container that runs, given its init: every namespace but the user's, and its root.
+    Member(OwnedFd),
+    /// Open a pseudo terminal of the container's own devpts.
+    Terminal(Option<Winsize>),
     /// Join an existing namespace.
     EnterNamespace(OwnedFd, LinkNameSpaceType),
     /// A new cgroup namespace, with the group this process is in now as its root.

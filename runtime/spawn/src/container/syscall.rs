@@ -34,20 +34,23 @@ fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
     Err(io::Error::last_os_error().raw_os_error().map_or(Errno::INVAL, Errno::from_raw_os_error))
 }
 
-/// Clones this process into new namespaces and, if given, a cgroup2 group, and runs `child` in the copy.
+/// Clones this process, with `CLONE_*` flags and, if given, into a cgroup2 group, and runs `child` in the copy.
 ///
 /// All signals are blocked in the child, so that no handler of the parent runs in it.
 pub(super) fn clone(
-    namespaces: u64,
+    flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
     child: impl FnOnce(),
 ) -> Result<Cloned, Errno> {
     let mut pidfd: RawFd = -1;
     // SAFETY: all fields of clone_args are integers, for which zero is a valid value and means "unused".
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = namespaces | libc::CLONE_PIDFD as u64;
+    arguments.flags = flags | libc::CLONE_PIDFD as u64;
     arguments.pidfd = ptr::from_mut(&mut pidfd) as u64;
-    arguments.exit_signal = libc::SIGCHLD as u64;
+    // A sibling's signal is the kernel's choice: this process' own.
+    if flags & libc::CLONE_PARENT as u64 == 0 {
+        arguments.exit_signal = libc::SIGCHLD as u64;
+    }
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).unwrap_or(0);

@@ -31,6 +31,8 @@ pub(super) struct Client {
     pub(super) attached: Option<Attach>,
     /// `exited` is owed.
     pub(super) awaits_exit: bool,
+    /// `exec_exited` of this exec is owed.
+    pub(super) awaits_exec: Option<String>,
     /// The connection the container was created with.
     pub(super) creator: bool,
     /// Whether the container has a terminal: its output has no frames and may be skipped.
@@ -52,6 +54,7 @@ impl Client {
             stream,
             attached: None,
             awaits_exit: creator,
+            awaits_exec: None,
             creator,
             tty,
             inbox: Vec::new(),
@@ -61,6 +64,22 @@ impl Client {
             read_closed: false,
             write_closed: false,
         })
+    }
+
+    /// The connection with what was received of it, as a client of its own; this one has served its purpose then.
+    pub(super) fn hand_over(&mut self) -> io::Result<Self> {
+        let mut client = Self::new(self.stream.try_clone()?, self.tty, false)?;
+        client.inbox = self.take_inbox();
+        client.read_closed = self.read_closed;
+        client.outbox = std::mem::take(&mut self.outbox);
+        self.give_up();
+        Ok(client)
+    }
+
+    /// The connection becomes a stream: with frames, or with the output as it is.
+    pub(super) fn become_stream(&mut self, attach: Attach, raw: bool) {
+        self.attached = Some(attach);
+        self.tty = raw;
     }
 
     /// Sends a message.
@@ -226,7 +245,8 @@ impl Client {
 
     /// Whether the connection has served its purpose.
     pub(super) fn is_done(&self) -> bool {
-        let idle = self.attached.is_none() && !self.awaits_exit && self.outbox.is_empty();
+        let awaits = self.awaits_exit || self.awaits_exec.is_some();
+        let idle = self.attached.is_none() && !awaits && self.outbox.is_empty();
         self.read_closed && (self.write_closed || idle)
     }
 }

@@ -52,6 +52,11 @@ pub(super) fn state(operation: &str, id: &str, reason: &str) -> Failure {
     }
 }
 
+/// There is no such exec, or no longer.
+pub(super) fn no_exec(id: &str) -> Failure {
+    Failure { kind: FailureKind::State, message: format!("there is no exec {id}"), errno: None }
+}
+
 /// The first system error number among an error and its sources.
 fn errno(error: &(dyn Error + 'static)) -> Option<i32> {
     let mut next = Some(error);

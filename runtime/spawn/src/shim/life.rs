@@ -78,7 +78,8 @@ impl Supervisor {
 
     /// Lets go of clients that are served, gone or stuck; of the container, if its creator has gone too early.
     pub(super) fn tidy(&mut self, buffer: &mut [u8]) {
-        let (now, exited) = (Instant::now(), self.has_exited());
+        // Who waits for an exec is told before the end.
+        let (now, exited) = (Instant::now(), self.has_exited() && self.execs.is_empty());
         for client in &mut self.clients {
             client.expire(now, exited);
             if exited {

@@ -1,7 +1,7 @@
 //! What a shim does when it is asked.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::PollFlags;
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -97,6 +97,12 @@ impl Supervisor {
                 self.attach(index, attach);
                 return None;
             }
+            Request::Exec(request) => match self.exec(index, request) {
+                Ok(()) => return None,
+                Err(failure) => Event::Failed(failure),
+            },
+            Request::ExecWait { id } => return self.await_exec(index, id),
+            Request::ExecResize { id, width, height } => done(self.resize_exec(&id, width, height)),
         })
     }
 
@@ -170,13 +176,7 @@ impl Supervisor {
         let Some(terminal) = &self.terminal else {
             return Err(failure::state("resize the terminal of", &self.request.id, "it has none"));
         };
-        let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&terminal.master, size).map_err(|error| {
-            failure::of_request(
-                &format!("resize the terminal of container {}", self.request.id),
-                &error.into(),
-            )
-        })
+        set_size(&terminal.master, width, height, &format!("container {}", self.request.id))
     }
 
     fn attach(&mut self, index: usize, attach: Attach) {
@@ -192,4 +192,11 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Sets a terminal's size.
+pub(super) fn set_size(terminal: &OwnedFd, width: u16, height: u16, of: &str) -> Result<(), Failure> {
+    let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(terminal, size)
+        .map_err(|error| failure::of_request(&format!("resize the terminal of {of}"), &error.into()))
 }

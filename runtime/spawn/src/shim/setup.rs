@@ -106,7 +106,7 @@ fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<Owne
 }
 
 /// Pipes: the container's ends, then the shim's.
-fn pipes(open_stdin: bool) -> io::Result<(Stdio, Option<OwnedFd>, Vec<Source>)> {
+pub(super) fn pipes(open_stdin: bool) -> io::Result<(Stdio, Option<OwnedFd>, Vec<Source>)> {
     let (stdin, input) = if open_stdin {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         unblock(&write)?;
@@ -144,6 +144,6 @@ fn terminal(
     Ok((Terminal { master, slave: Some(slave) }, Some(input), vec![source]))
 }
 
-fn unblock(fd: &OwnedFd) -> io::Result<()> {
+pub(super) fn unblock(fd: &OwnedFd) -> io::Result<()> {
     Ok(fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?)
 }

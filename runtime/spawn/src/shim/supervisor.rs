@@ -8,6 +8,7 @@
 //! Draining ends when all of the container's output has been read: at once, unless a process outside of the container
 //! holds its pipes. Then the exit is recorded and the cgroup removed, and only then anyone is told.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::client::Client;
+use super::exec::{Ended, Exec, Part, STRAY_PAUSE};
 use super::input::Input;
 use super::output::{Output, Source};
 use super::request::{LogConfig, ShimRequest};
@@ -27,6 +29,7 @@ use crate::cgroup::Cgroup;
 use crate::container::Created;
 use crate::log::Writer;
 use crate::protocol::{Event, Exit, Stream};
+use crate::seccomp::Program;
 
 /// How much output is read at a time, in bytes.
 const CHUNK: usize = 32 * 1024;
@@ -63,6 +66,13 @@ pub(super) struct Supervisor {
     pub(super) sources: Vec<Source>,
     pub(super) input: Input,
     pub(super) log: Option<Writer>,
+    /// What its further processes are confined with, as init is.
+    pub(super) filter: Option<Program>,
+    pub(super) execs: Vec<Exec>,
+    /// Execs that have ended, the oldest first.
+    pub(super) ended: VecDeque<Ended>,
+    /// Until when children are looked for that a failed runner left.
+    pub(super) strays_until: Option<Instant>,
     /// What the log could not take, once it is closed.
     pub(super) log_dropped: u64,
     /// The code of an exec that failed; init's own would say nothing.
@@ -79,6 +89,7 @@ enum Token {
     Source(Stream),
     Input,
     Client(usize),
+    Exec(usize, Part),
 }
 
 impl Supervisor {
@@ -93,6 +104,10 @@ impl Supervisor {
         let mut supervisor = Self {
             request,
             pid,
+            filter: made.created.filter().cloned(),
+            execs: Vec::new(),
+            ended: VecDeque::new(),
+            strays_until: None,
             pidfd: made.created.pidfd().try_clone_to_owned()?,
             phase: Phase::Created(Box::new(made.created)),
             cgroup: made.cgroup,
@@ -131,15 +146,17 @@ impl Supervisor {
                     Token::Source(stream) => drop(self.read_output(stream, &mut buffer)),
                     Token::Input => self.input.flush(),
                     Token::Client(index) => self.serve(index, flags, &mut buffer),
+                    Token::Exec(index, part) => self.serve_exec(index, part, flags, &mut buffer),
                 }
             }
+            self.tidy_execs(&mut buffer);
             self.drain(&mut buffer);
             self.tidy(&mut buffer);
         }
     }
 
     fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Exited(_)) && self.clients.is_empty()
+        self.has_exited() && self.clients.is_empty() && self.execs.is_empty()
     }
 
     /// Waits until something can be done or is due.
@@ -170,6 +187,9 @@ impl Supervisor {
                 add(Token::Client(index), client.stream.as_fd(), flags);
             }
         }
+        for (index, exec) in self.execs.iter().enumerate() {
+            exec.watch(&mut |part, fd, flags| add(Token::Exec(index, part), fd, flags));
+        }
         let timeout = self.deadline().map(|deadline| timespec(deadline.saturating_duration_since(now)));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -195,7 +215,9 @@ impl Supervisor {
             _ => None,
         };
         let clients = self.clients.iter().filter_map(|client| client.deadline(self.has_exited()));
-        clients.chain(draining).chain(self.accept_after).min()
+        let strays = self.strays_until.map(|_| Instant::now() + STRAY_PAUSE);
+        let execs = self.execs.iter().filter_map(Exec::deadline).chain(strays);
+        clients.chain(draining).chain(self.accept_after).chain(execs).min()
     }
 
     pub(super) fn has_exited(&self) -> bool {

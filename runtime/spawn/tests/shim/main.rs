@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test without the harness that the lint knows tests by")]
 
+mod execs;
 mod faults;
 mod fixture;
 mod lifecycle;
@@ -21,7 +22,12 @@ fn main() -> ExitCode {
         Some(faults::DAEMON_ARG) => faults::daemon(&args.collect::<Vec<_>>()),
         _ => {}
     }
-    let tests = lifecycle::TESTS.iter().chain(streams::TESTS).chain(faults::TESTS).chain(load::TESTS);
+    let tests = lifecycle::TESTS
+        .iter()
+        .chain(streams::TESTS)
+        .chain(faults::TESTS)
+        .chain(execs::TESTS)
+        .chain(load::TESTS);
     let trials = tests.map(|(name, test)| Trial::test(*name, || as_root(*test))).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -13,11 +13,10 @@ use rustix::mount::{
     UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
     move_mount, open_tree, unmount,
 };
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::Winsize;
 
+use super::Child;
 use super::path::open_in;
-use super::{Child, Terminal};
 use crate::container::step::{Attributes, Bind, Device, NewMount, Propagation, Target};
 use crate::container::syscall::mount_setattr;
 
@@ -143,19 +142,11 @@ impl Child<'_> {
     /// Opens a pseudo terminal of the container's devpts. The other end comes from the kernel, not by a path that a
     /// container sharing a volume could have changed, and so does what is mounted on /dev/console.
     pub(super) fn console(&mut self, size: Option<Winsize>, target: &Target) -> Result<(), Errno> {
-        let flags = OFlags::RDWR | OFlags::NOCTTY;
-        let master = open_in(self.root()?, c"dev/pts/ptmx", flags, ResolveFlags::NO_SYMLINKS)?;
-        unlockpt(&master)?;
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let slave = ioctl_tiocgptpeer(&master, flags)?;
-        if let Some(size) = size {
-            tcsetwinsize(&slave, size)?;
-        }
-        let mount = clone_mount(slave.as_fd(), false)?;
+        self.open_terminal(size)?;
+        let terminal = self.terminal.as_ref().ok_or(Errno::NOENT)?;
+        let mount = clone_mount(terminal.slave.as_fd(), false)?;
         let target = self.target(target)?;
-        attach(mount.as_fd(), target.as_fd())?;
-        self.terminal = Some(Terminal { master, slave });
-        Ok(())
+        attach(mount.as_fd(), target.as_fd())
     }
 
     /// Hides a directory under an empty read-only one, anything else under the host's /dev/null. The container's own

@@ -2,21 +2,25 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use oci_spec::runtime::{Capabilities, Linux, LinuxCapabilities, PosixRlimitType, Process};
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType, Process};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
 use super::{c_string, stream};
 use crate::container::step::{Op, Step};
 use crate::container::{Error, Stdio};
-use crate::seccomp;
+use crate::seccomp::Program;
 
 pub(super) fn steps(
     process: &Process,
-    linux: &Linux,
+    filter: Option<Program>,
     stdio: Stdio,
     steps: &mut Vec<Step>,
 ) -> Result<(), Error> {
+    let terminal = process.terminal().unwrap_or(false);
+    if terminal != matches!(stdio, Stdio::Terminal) {
+        return Err(Error::config("process.terminal does not fit the standard streams given"));
+    }
     let streams = match stdio {
         Stdio::Terminal => None,
         Stdio::Descriptors { stdin, stdout, stderr } => {
@@ -37,12 +41,7 @@ pub(super) fn steps(
     if no_new_privileges {
         steps.push(Step::new("set no_new_privs", Op::NoNewPrivileges));
     }
-    let filter = match linux.seccomp() {
-        Some(profile) => {
-            Some(Step::new("install the seccomp filter", Op::Seccomp(seccomp::compile(profile)?)))
-        }
-        None => None,
-    };
+    let filter = filter.map(|filter| Step::new("install the seccomp filter", Op::Seccomp(filter)));
     // Behind a filter init only needs calls that no command could do without: it changes its user and capabilities, reads,
     // writes and executes. Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before capabilities are dropped; with it, last.
     let (early, late) = if no_new_privileges { (None, filter) } else { (filter, None) };
