@@ -7,6 +7,7 @@ pub(crate) mod host_config;
 pub(crate) mod human;
 pub(crate) mod image;
 pub(crate) mod network;
+pub(crate) mod stats;
 pub(crate) mod system;
 pub(crate) mod unsupported;
 

@@ -61,6 +61,7 @@ fn containers() -> Router<App> {
         .route("/containers/{name}/resize", post(container::lifecycle::resize))
         .route("/containers/{name}/wait", post(container::wait::wait))
         .route("/containers/{name}/logs", get(container::logs::logs))
+        .route("/containers/{name}/stats", get(container::stats::stats))
         .route("/containers/{name}/attach", post(container::attach::attach))
         .route("/containers/{name}", delete(container::lifecycle::remove))
 }

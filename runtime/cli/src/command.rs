@@ -19,6 +19,7 @@ mod rmi;
 mod run;
 mod save;
 mod start;
+mod stats;
 mod stop;
 mod tag;
 mod unpause;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Network(network::Network),
     /// Show what is published, to whom, with hits
     Ports(ports::Ports),
+    /// Show what containers use, live
+    Stats(stats::Stats),
     /// List images
     Images(images::Images),
     /// Make an image of a root file system's tar archive
@@ -111,6 +114,7 @@ impl Command {
             Self::Wait(wait) => wait.run(client).await,
             Self::Network(network) => network.run(client).await,
             Self::Ports(ports) => ports.run(client).await,
+            Self::Stats(stats) => stats.run(client).await,
             Self::Images(images) => images.run(client).await,
             Self::Import(import) => import.run(client).await,
             Self::Load(load) => load.run(client).await,

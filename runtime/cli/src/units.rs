@@ -56,6 +56,30 @@ pub(crate) fn human_bytes(bytes: i64) -> String {
     format!("{value:.decimals$}{unit}")
 }
 
+/// Bytes in powers of 1000 and at most three digits, as Docker shows traffic: `1.23kB`, `4.1kB`, `0B`.
+pub(crate) fn decimal(bytes: u64) -> String {
+    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB"], 3)
+}
+
+/// Bytes in powers of 1024 and at most four digits, as Docker shows memory: `1.5GiB`, `64MiB`.
+pub(crate) fn binary(bytes: u64) -> String {
+    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 4)
+}
+
+/// A number below `base` with its unit, cut to significant digits, without zeroes at its end: Go's `%.Ng`.
+fn scaled(bytes: u64, base: f64, units: &[&str], digits: usize) -> String {
+    let mut value = bytes as f64;
+    let mut power = 0;
+    while value >= base && power + 1 < units.len() {
+        value /= base;
+        power += 1;
+    }
+    let whole = (value.max(1.0).log10().floor() as usize) + 1;
+    let text = format!("{value:.*}", digits.saturating_sub(whole));
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{}", units[power])
+}
+
 /// How long ago a time was, such as `3 minutes ago`. `created` is in seconds since the epoch.
 pub(crate) fn ago(created: i64) -> String {
     format!("{} ago", human_duration(Timestamp::now().as_second().saturating_sub(created)))
@@ -129,6 +153,15 @@ mod tests {
             (1_100_000_000, "1.10GB"),
         ] {
             assert_eq!(human_bytes(bytes), text);
+        }
+        for (bytes, in_decimal, in_binary) in [
+            (0, "0B", "0B"),
+            (1023, "1.02kB", "1023B"),
+            (1536, "1.54kB", "1.5KiB"),
+            (64 << 20, "67.1MB", "64MiB"),
+            (3 << 29, "1.61GB", "1.5GiB"),
+        ] {
+            assert_eq!((decimal(bytes).as_str(), binary(bytes).as_str()), (in_decimal, in_binary));
         }
         for (seconds, text) in [
             (0, "Less than a second"),

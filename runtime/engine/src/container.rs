@@ -9,7 +9,7 @@ pub(crate) mod filter;
 mod gateway;
 pub(crate) mod handle;
 mod merge;
-mod mode;
+pub(crate) mod mode;
 mod mounts;
 mod names;
 mod plan;

@@ -198,6 +198,11 @@ impl Engine {
         handle.ask(|reply| Command::Resize { width, height, reply }).await
     }
 
+    /// What all of the engine shares, for its other modules.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// What happens from now on, and with `since` what is remembered of the time before.
     #[must_use]
     pub fn events(&self, since: Option<Timestamp>) -> EventStream {

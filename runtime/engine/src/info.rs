@@ -95,7 +95,7 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
 }
 
 /// Bytes of the machine's memory, from /proc/meminfo.
-fn memory() -> u64 {
+pub(crate) fn memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|total| total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());

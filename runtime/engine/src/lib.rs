@@ -20,6 +20,8 @@ mod protocol;
 mod publish;
 mod settings;
 mod shared;
+mod stats;
+mod target;
 mod wait;
 
 pub use beeline_net::{Action, Guard, InvalidSource, Rules, Scope, parse_sources};
@@ -45,4 +47,5 @@ pub use network::{
 };
 pub use protocol::Protocol;
 pub use settings::{AddressPool, DatapathLog, EngineConfig};
+pub use stats::{Stats, StatsStream, Usage};
 pub use wait::{WaitCondition, WaitHandle, WaitOutcome};

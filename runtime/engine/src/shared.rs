@@ -17,6 +17,7 @@ use crate::event::{EventSubject, Events};
 use crate::identity::{ContainerId, InstanceId};
 use crate::network::{Network, Networks};
 use crate::settings::EngineConfig;
+use crate::stats::Samplers;
 
 /// What all containers' tasks share.
 pub(crate) struct Shared {
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     /// The daemon is about to end: nothing is started by itself any more.
     pub(crate) closing: AtomicBool,
+    pub(crate) samplers: Samplers,
 }
 
 impl Shared {

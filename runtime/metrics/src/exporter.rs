@@ -92,7 +92,8 @@ impl Page {
         for interface in &target.interfaces {
             self.interface(&labels, interface);
         }
-        self.add_some(family::PROCESSES, &labels, sample.processes);
+        let processes = sample.processes.as_ref().map(|processes| processes.len() as u64);
+        self.add_some(family::PROCESSES, &labels, processes);
         self.add_some(family::THREADS, &labels, sample.threads);
 
         let limits = target.limits;
@@ -110,12 +111,12 @@ impl Page {
     fn cpu(&mut self, labels: &Labels, sample: &Sample) {
         let cpu = &sample.cpu;
         // cAdvisor reports one series per processor or, as here, one for all of them under this label.
-        self.add_some(family::CPU_USAGE, &labels.with("cpu", "total"), cpu.usage);
-        self.add_some(family::CPU_USER, labels, cpu.user);
-        self.add_some(family::CPU_SYSTEM, labels, cpu.system);
+        self.add_some(family::CPU_USAGE, &labels.with("cpu", "total"), seconds(cpu.usage));
+        self.add_some(family::CPU_USER, labels, seconds(cpu.user));
+        self.add_some(family::CPU_SYSTEM, labels, seconds(cpu.system));
         self.add_some(family::CFS_PERIODS, labels, cpu.periods);
         self.add_some(family::CFS_THROTTLED_PERIODS, labels, cpu.throttled_periods);
-        self.add_some(family::CFS_THROTTLED, labels, cpu.throttled);
+        self.add_some(family::CFS_THROTTLED, labels, seconds(cpu.throttled));
     }
 
     fn memory(&mut self, labels: &Labels, sample: &Sample) {
@@ -225,6 +226,10 @@ impl Labels {
 /// `com_docker_compose_project`.
 fn sanitize(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+fn seconds(nanoseconds: Option<u64>) -> Option<f64> {
+    nanoseconds.map(|nanoseconds| nanoseconds as f64 / 1e9)
 }
 
 fn epoch_seconds(time: SystemTime) -> f64 {

@@ -8,11 +8,18 @@
 
 #![forbid(unsafe_code)]
 
+mod block_io;
+mod cgroup_file;
 mod exporter;
 pub mod family;
+mod host;
+mod pressure;
 mod sample;
 mod snapshot;
 
+pub use block_io::BlockIo;
 pub use exporter::{CONTENT_TYPE, Error, Exporter};
+pub use host::HostCpu;
+pub use pressure::{Pressure, Stall};
 pub use sample::{Cpu, Memory, Sample};
 pub use snapshot::{CgroupDirs, Datapath, InterfaceCounters, Limits, Snapshot, StateCounts, Target};

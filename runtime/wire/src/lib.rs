@@ -21,6 +21,7 @@ pub mod image;
 pub mod message;
 pub mod network;
 pub mod ports;
+pub mod stats;
 pub mod stdcopy;
 pub mod system;
 pub mod version;

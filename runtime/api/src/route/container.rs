@@ -5,5 +5,6 @@ pub(crate) mod create;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod stats;
 pub(crate) mod update;
 pub(crate) mod wait;

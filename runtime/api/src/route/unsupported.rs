@@ -6,13 +6,12 @@ use axum::routing::any;
 use crate::http::error::ApiError;
 
 /// Paths, and what they are for.
-const PATHS: [(&str, &str); 15] = [
+const PATHS: &[(&str, &str)] = &[
     ("/containers/{name}/exec", "running commands in a container (exec)"),
     ("/exec/{id}/start", "running commands in a container (exec)"),
     ("/exec/{id}/resize", "running commands in a container (exec)"),
     ("/exec/{id}/json", "running commands in a container (exec)"),
     ("/containers/{name}/top", "listing a container's processes (top)"),
-    ("/containers/{name}/stats", "stats; /metrics has them"),
     ("/containers/{name}/archive", "copying files (cp)"),
     ("/containers/{name}/export", "exporting a container's files"),
     ("/containers/{name}/changes", "listing a container's changes (diff)"),

@@ -25,4 +25,5 @@ mod pause;
 mod policy;
 mod restart;
 mod servers;
+mod stats;
 mod update;

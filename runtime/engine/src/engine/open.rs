@@ -25,6 +25,7 @@ use crate::identity::{ContainerId, InstanceId};
 use crate::network::{self, Network, Networks, keeper};
 use crate::settings::{DatapathLog, EngineConfig};
 use crate::shared::Shared;
+use crate::stats::Samplers;
 
 /// Holds the run directory for this daemon.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         directory: Directory::default(),
         events: Events::new(),
         closing: AtomicBool::new(false),
+        samplers: Samplers::default(),
         config,
     });
     reconcile::reconcile(&shared, stored).await?;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use beeline_metrics::{CgroupDirs, Datapath, InterfaceCounters, Limits, Snapshot, StateCounts, Target};
+use beeline_metrics::{Datapath, Snapshot, StateCounts};
 use beeline_net::{PublishRules, Scope};
 
 use super::Engine;
@@ -141,7 +140,7 @@ impl Engine {
         }
         let running = views.iter().filter(|view| view.status.state.is_running());
         Snapshot {
-            containers: running.filter_map(|view| self.target(view)).collect(),
+            containers: running.filter_map(|view| self.shared.target(view)).collect(),
             states,
             images: self.shared.images.list().len() as u64,
             datapath: self.datapath(),
@@ -158,46 +157,5 @@ impl Engine {
             conntrack_capacity: table.capacity.into(),
             publishes: net.publishes().map_or(0, |publishes| publishes.len() as u64),
         })
-    }
-
-    fn target(&self, view: &ContainerView) -> Option<Target> {
-        let path = self.shared.cgroup_path(&view.id);
-        let paths = self.shared.hierarchy.cgroup(&path).ok()?.paths();
-        let host = &view.config.host;
-        let (quota, period) = crate::container::quota(host).unzip();
-        let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
-        let started = view.status.started_at.map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
-        Some(Target {
-            id: view.id.to_string(),
-            name: view.name.to_string(),
-            image: view.config.image.clone(),
-            labels: view.config.labels.clone(),
-            cgroup: CgroupDirs { path, unified: paths.unified, v1: paths.v1 },
-            started_at: started,
-            limits: Limits {
-                memory_bytes: positive(host.memory),
-                cpu_quota_us: quota,
-                cpu_period_us: period,
-                cpu_shares: positive(host.cpu_shares),
-                pids: host.pids_limit.and_then(positive),
-            },
-            interfaces: self.interfaces(view),
-        })
-    }
-
-    fn interfaces(&self, view: &ContainerView) -> Vec<InterfaceCounters> {
-        let counted = view.net.iter().filter_map(|endpoint| {
-            let counters = self.shared.net.counters(endpoint).ok()?;
-            Some(InterfaceCounters {
-                interface: endpoint.ifname.clone(),
-                rx_bytes: counters.rx_bytes,
-                rx_packets: counters.rx_packets,
-                rx_dropped: counters.rx_dropped,
-                tx_bytes: counters.tx_bytes,
-                tx_packets: counters.tx_packets,
-                tx_dropped: counters.tx_dropped,
-            })
-        });
-        counted.collect()
     }
 }
