@@ -6,10 +6,12 @@ pub(crate) mod event;
 pub(crate) mod host_config;
 pub(crate) mod human;
 pub(crate) mod image;
+pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod stats;
 pub(crate) mod system;
 pub(crate) mod unsupported;
+pub(crate) mod volume;
 
 /// Sizes are signed in Docker's API.
 pub(crate) fn signed(bytes: u64) -> i64 {

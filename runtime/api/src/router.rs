@@ -9,7 +9,7 @@ use crate::route::{container, event, image, network, port, swarm, system, unsupp
 
 /// The whole API.
 pub(crate) fn engine_router(app: App) -> Router {
-    let routes = containers().merge(images()).merge(system_routes()).with_state(app);
+    let routes = containers().merge(images()).merge(volumes()).merge(system_routes()).with_state(app);
     finish(routes.merge(stateless_routes()))
 }
 
@@ -36,10 +36,6 @@ pub(crate) fn stateless_routes() -> Router {
         .route("/_ping", get(system::ping))
         .route("/auth", post(system::auth))
         .route("/plugins", get(system::plugins))
-        .route("/volumes", get(volume::list))
-        .route("/volumes/{name}", get(volume::inspect).delete(volume::inspect))
-        .route("/volumes/create", post(volume::create))
-        .route("/volumes/prune", post(volume::prune))
         .merge(swarm)
         .merge(unsupported::routes())
 }
@@ -78,6 +74,14 @@ fn images() -> Router<App> {
             "/images/{*path}",
             get(image::named::get).post(image::named::post).delete(image::change::remove),
         )
+}
+
+fn volumes() -> Router<App> {
+    Router::new()
+        .route("/volumes", get(volume::list))
+        .route("/volumes/create", post(volume::create))
+        .route("/volumes/prune", post(volume::prune))
+        .route("/volumes/{name}", get(volume::inspect).delete(volume::remove))
 }
 
 fn system_routes() -> Router<App> {

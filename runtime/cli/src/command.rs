@@ -25,6 +25,7 @@ mod tag;
 mod unpause;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use clap::Subcommand;
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Wait(wait::Wait),
     /// Manage networks, and which containers are on them
     Network(network::Network),
+    /// Manage volumes
+    Volume(volume::Volume),
     /// Show what is published, to whom, with hits
     Ports(ports::Ports),
     /// Show what containers use, live
@@ -113,6 +116,7 @@ impl Command {
             Self::Rm(rm) => rm.run(client).await,
             Self::Wait(wait) => wait.run(client).await,
             Self::Network(network) => network.run(client).await,
+            Self::Volume(volume) => volume.run(client).await,
             Self::Ports(ports) => ports.run(client).await,
             Self::Stats(stats) => stats.run(client).await,
             Self::Images(images) => images.run(client).await,

@@ -1,4 +1,8 @@
-//! `-v SOURCE:TARGET[:OPTIONS]`.
+//! `-v SOURCE:TARGET[:OPTIONS]` and `--mount`.
+
+mod flag;
+
+pub(crate) use flag::MountFlag;
 
 use std::path::{Component, Path, PathBuf};
 

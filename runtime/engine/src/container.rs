@@ -27,5 +27,6 @@ mod timeline;
 mod update;
 mod validate;
 pub(crate) mod view;
+mod volumes;
 
 pub(crate) use plan::quota;

@@ -14,9 +14,10 @@ use crate::container::record::{Record, Runtime};
 use crate::error::Error;
 use crate::identity::ContainerId;
 use crate::network::NetworkRecord;
+use crate::volume::VolumeRecord;
 
 /// The schema, one step a version; applied steps never change.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE containers (
@@ -36,6 +37,7 @@ const MIGRATIONS: [&str; 2] = [
     -- What was known of the one network that there was.
     UPDATE containers SET runtime = json_remove(runtime, '$.lease', '$.endpoint', '$.published');
     ",
+    "CREATE TABLE volumes (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 ];
 
 /// The schema's version after the last step.
@@ -69,10 +71,16 @@ enum Change {
     Remove { id: String },
     PutNetwork { id: String, name: String, record: String },
     RemoveNetwork { id: String },
+    PutVolume { name: String, record: String },
+    RemoveVolume { name: String },
 }
 
 const PUT_NETWORK: &str = "INSERT INTO networks (id, name, record) VALUES (?1, ?2, ?3)
     ON CONFLICT (id) DO UPDATE SET name = ?2, record = ?3";
+
+const PUT_VOLUME: &str =
+    "INSERT INTO volumes (name, record) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET record = ?2";
+const REMOVE_VOLUME: &str = "DELETE FROM volumes WHERE name = ?1";
 
 impl Opened {
     /// Opens or makes the database and brings its schema up to date.
@@ -135,6 +143,34 @@ impl Opened {
             networks.push(serde_json::from_str(&record).map_err(decode)?);
         }
         Ok(networks)
+    }
+
+    /// Every volume.
+    pub(crate) fn volumes(&self) -> Result<Vec<VolumeRecord>, Error> {
+        let failed = |source| Error::Database { operation: "read the volumes", source };
+        let mut statement =
+            self.connection.prepare("SELECT name, record FROM volumes ORDER BY name").map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        let mut volumes = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let text = |column| row.get::<_, String>(column).map_err(failed);
+            let (name, record) = (text(0)?, text(1)?);
+            let decode = |source| Error::Decode { what: format!("the record of volume {name}"), source };
+            volumes.push(serde_json::from_str(&record).map_err(decode)?);
+        }
+        Ok(volumes)
+    }
+
+    /// Stores a volume.
+    pub(crate) fn put_volume(&self, record: &VolumeRecord) -> Result<(), Error> {
+        let stored = self.connection.execute(PUT_VOLUME, [&record.name, &encode_volume(record)?]);
+        stored.map(|_| ()).map_err(|source| Error::Database { operation: "store a volume", source })
+    }
+
+    /// Forgets a volume.
+    pub(crate) fn remove_volume(&self, name: &str) -> Result<(), Error> {
+        let removed = self.connection.execute(REMOVE_VOLUME, [name]);
+        removed.map(|_| ()).map_err(|source| Error::Database { operation: "forget a volume", source })
     }
 
     /// Stores a network.
@@ -204,6 +240,17 @@ impl Database {
         self.change(Change::RemoveNetwork { id: id.to_owned() }).await
     }
 
+    /// Stores a volume.
+    pub(crate) async fn put_volume(&self, record: &VolumeRecord) -> Result<(), Error> {
+        let (name, text) = (record.name.clone(), encode_volume(record)?);
+        self.change(Change::PutVolume { name, record: text }).await
+    }
+
+    /// Forgets a volume.
+    pub(crate) async fn remove_volume(&self, name: &str) -> Result<(), Error> {
+        self.change(Change::RemoveVolume { name: name.to_owned() }).await
+    }
+
     async fn change(&self, change: Change) -> Result<(), Error> {
         let gone = || Error::Unavailable("the state database is closed".into());
         let (done, answer) = oneshot::channel();
@@ -214,6 +261,11 @@ impl Database {
 
 fn encode_network(record: &NetworkRecord) -> Result<String, Error> {
     let encode = |source| Error::Decode { what: format!("the record of network {}", record.id), source };
+    serde_json::to_string(record).map_err(encode)
+}
+
+fn encode_volume(record: &VolumeRecord) -> Result<String, Error> {
+    let encode = |source| Error::Decode { what: format!("the record of volume {}", record.name), source };
     serde_json::to_string(record).map_err(encode)
 }
 
@@ -267,6 +319,8 @@ fn apply(connection: &Connection, change: &Change) -> Result<(), rusqlite::Error
         Change::Remove { id } => execute("DELETE FROM containers WHERE id = ?1", params![id]),
         Change::PutNetwork { id, name, record } => execute(PUT_NETWORK, params![id, name, record]),
         Change::RemoveNetwork { id } => execute("DELETE FROM networks WHERE id = ?1", params![id]),
+        Change::PutVolume { name, record } => execute(PUT_VOLUME, params![name, record]),
+        Change::RemoveVolume { name } => execute(REMOVE_VOLUME, params![name]),
     }
 }
 
@@ -289,6 +343,7 @@ mod tests {
             os: "linux".into(),
             config: Arc::new(ContainerConfig { image: "x".into(), ..ContainerConfig::default() }),
             networks: BTreeMap::new(),
+            mounts: None,
         }
     }
 

@@ -6,6 +6,7 @@ mod open;
 mod queries;
 mod reconcile;
 mod shutdown;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -129,12 +130,13 @@ impl Engine {
         self.shared.directory.find(reference)?.ask(|reply| Command::Unpause { reply }).await
     }
 
-    /// Removes a container; with `force` also one that runs. Beeline makes no volumes, so `_volumes` has no effect.
+    /// Removes a container; with `force` also one that runs, with `volumes` its volumes that nobody gave a name and no
+    /// other container has.
     ///
     /// # Errors
     /// [`Kind::Conflict`] if it runs and `force` is not given.
-    pub async fn remove(&self, reference: &str, force: bool, _volumes: bool) -> Result<(), Error> {
-        self.shared.directory.find(reference)?.ask(|reply| Command::Remove { force, reply }).await
+    pub async fn remove(&self, reference: &str, force: bool, volumes: bool) -> Result<(), Error> {
+        self.shared.directory.find(reference)?.ask(|reply| Command::Remove { force, volumes, reply }).await
     }
 
     /// Gives a container another name.

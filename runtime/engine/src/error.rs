@@ -61,6 +61,20 @@ pub enum Error {
         /// What the user gave.
         name: String,
     },
+    /// No volume has this name.
+    #[error("get {name}: no such volume")]
+    NoSuchVolume {
+        /// What the user gave.
+        name: String,
+    },
+    /// There is no driver of volumes of this name.
+    #[error(
+        "error looking up volume plugin {name}: plugin \"{name}\" not found: Beeline's volumes have the driver local"
+    )]
+    NoSuchVolumeDriver {
+        /// What the user gave.
+        name: String,
+    },
     /// The request is wrong in itself.
     #[error("{0}")]
     Invalid(String),
@@ -141,9 +155,11 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchContainer { .. } | Self::NoSuchNetwork { .. } | Self::NoSuchPlugin { .. } => {
-                Kind::NotFound
-            }
+            Self::NoSuchContainer { .. }
+            | Self::NoSuchNetwork { .. }
+            | Self::NoSuchPlugin { .. }
+            | Self::NoSuchVolume { .. }
+            | Self::NoSuchVolumeDriver { .. } => Kind::NotFound,
             Self::AmbiguousId { .. } | Self::Invalid(_) => Kind::InvalidParameter,
             Self::NameTaken { .. } | Self::Conflict(_) => Kind::Conflict,
             Self::NotModified(_) => Kind::NotModified,
@@ -156,6 +172,7 @@ impl Error {
                 beeline_image::ErrorKind::NotFound => Kind::NotFound,
                 beeline_image::ErrorKind::Conflict => Kind::Conflict,
                 beeline_image::ErrorKind::InvalidParameter => Kind::InvalidParameter,
+                beeline_image::ErrorKind::Forbidden => Kind::Forbidden,
                 beeline_image::ErrorKind::Unavailable => Kind::Unavailable,
                 beeline_image::ErrorKind::Internal => Kind::Internal,
             },

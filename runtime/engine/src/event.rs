@@ -20,6 +20,8 @@ pub enum EventSubject {
     Image,
     /// A network.
     Network,
+    /// A volume.
+    Volume,
 }
 
 impl EventSubject {
@@ -30,6 +32,7 @@ impl EventSubject {
             Self::Container => "container",
             Self::Image => "image",
             Self::Network => "network",
+            Self::Volume => "volume",
         }
     }
 }

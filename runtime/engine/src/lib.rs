@@ -22,6 +22,7 @@ mod settings;
 mod shared;
 mod stats;
 mod target;
+mod volume;
 mod wait;
 
 pub use beeline_net::{Action, Guard, InvalidSource, Rules, Scope, parse_sources};
@@ -48,4 +49,5 @@ pub use network::{
 pub use protocol::Protocol;
 pub use settings::{AddressPool, DatapathLog, EngineConfig};
 pub use stats::{Stats, StatsStream, Usage};
+pub use volume::{VolumeConfig, VolumeView};
 pub use wait::{WaitCondition, WaitHandle, WaitOutcome};

@@ -18,6 +18,7 @@ use crate::identity::{ContainerId, InstanceId};
 use crate::network::{Network, Networks};
 use crate::settings::EngineConfig;
 use crate::stats::Samplers;
+use crate::volume::{Volume, Volumes};
 
 /// What all containers' tasks share.
 pub(crate) struct Shared {
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) images: Arc<beeline_image::Store>,
     pub(crate) net: Net,
     pub(crate) networks: Networks,
+    pub(crate) volumes: Volumes,
     pub(crate) resolver: Resolver,
     pub(crate) spawner: Spawner,
     pub(crate) hierarchy: Hierarchy,
@@ -49,6 +51,17 @@ impl Shared {
     /// A container's control group, below every hierarchy's root.
     pub(crate) fn cgroup_path(&self, id: &ContainerId) -> String {
         cgroup_path(self.instance.as_str(), id)
+    }
+
+    /// Tells listeners what happened to a volume.
+    pub(crate) fn volume_event(
+        &self,
+        action: &str,
+        volume: &Volume,
+        mut attributes: BTreeMap<String, String>,
+    ) {
+        attributes.insert("driver".to_owned(), "local".to_owned());
+        self.events.publish(EventSubject::Volume, action, volume.record.name.as_str(), attributes);
     }
 
     /// Tells listeners what happened to a network.

@@ -50,12 +50,12 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// An empty JSON object: Docker writes sets as maps to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Empty {}
 
 /// The execution parameters of an image that is made here; its maps are ordered, so that its digest is reproducible.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Execution {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) user: String,

@@ -64,6 +64,18 @@ pub enum Error {
         /// Why it cannot be extracted.
         reason: &'static str,
     },
+    /// There is no file of this name.
+    #[error("no such file or directory: {0}")]
+    NoFile(String),
+    /// Files are unpacked into directories only.
+    #[error("extraction point is not a directory: {0}")]
+    NotADirectory(String),
+    /// The archive has a directory where a file is, or the other way round, and may not replace it.
+    #[error("{0}")]
+    Overwrite(String),
+    /// What is mounted there cannot be written to.
+    #[error("{0} is marked read-only")]
+    ReadOnly(String),
     /// Content that differs from its digest.
     #[error("{what}: its digest is {found}, not {expected}: the archive is damaged")]
     DigestMismatch {
@@ -114,6 +126,8 @@ pub enum ErrorKind {
     Conflict,
     /// The request or the archive is wrong.
     InvalidParameter,
+    /// It may not be changed.
+    Forbidden,
     /// Something else has to end first.
     Unavailable,
     /// The machine failed: disk, memory, permissions.
@@ -124,7 +138,8 @@ impl Error {
     /// Which kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoFile(_) => ErrorKind::NotFound,
+            Self::ReadOnly(_) => ErrorKind::Forbidden,
             Self::InUse(_) | Self::ManyReferences(_) => ErrorKind::Conflict,
             Self::Ambiguous(_)
             | Self::Reference(_)
@@ -132,6 +147,8 @@ impl Error {
             | Self::Change(_)
             | Self::Archive { .. }
             | Self::Refused { .. }
+            | Self::NotADirectory(_)
+            | Self::Overwrite(_)
             | Self::DigestMismatch { .. } => ErrorKind::InvalidParameter,
             Self::Locked(_) => ErrorKind::Unavailable,
             Self::Read { source, .. } if is_machines(source.kind()) => ErrorKind::Internal,

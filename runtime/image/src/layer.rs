@@ -1,11 +1,11 @@
 //! Layers: each extracted once, kept under the digest of its uncompressed archive.
 
 mod durability;
-mod extract;
-mod pax;
+pub(crate) mod extract;
+pub(crate) mod pax;
 mod split;
-mod tape;
-mod tree;
+pub(crate) mod tape;
+pub(crate) mod tree;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

@@ -15,10 +15,12 @@
 
 mod archive;
 mod changes;
+mod commit;
 mod compression;
 mod config;
 mod digest;
 mod error;
+pub mod files;
 mod image;
 mod import;
 mod layer;
@@ -28,6 +30,7 @@ mod store;
 
 pub use archive::{LoadEvent, LoadedImage};
 pub use changes::InvalidChange;
+pub use commit::CommitOptions;
 pub use config::{DockerConfig, Healthcheck};
 pub use digest::{Digest, ImageId, InvalidDigest};
 pub use error::{Error, ErrorKind};

@@ -215,6 +215,12 @@ impl Created {
     }
 }
 
+/// Makes a mount, and all that is mounted below it, read-only.
+pub(crate) fn set_read_only(mount: BorrowedFd<'_>) -> std::io::Result<()> {
+    let attributes = step::Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 };
+    Ok(syscall::mount_setattr(mount, attributes, 0, true)?)
+}
+
 impl Process {
     fn pidfd(&self) -> BorrowedFd<'_> {
         // Only `start`, which consumes the container, takes it.

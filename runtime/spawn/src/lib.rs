@@ -7,6 +7,7 @@ pub mod protocol;
 pub mod seccomp;
 mod shim;
 mod spawner;
+pub mod view;
 
 pub use shim::{JsonFileLog, LogConfig, Network, ShimRequest, connect_shim};
 pub use spawner::{SPAWNER_ARG, Spawner, SpawnerError, spawner_main};

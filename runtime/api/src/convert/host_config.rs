@@ -1,18 +1,19 @@
 //! The host's part of a container's configuration, both ways.
 
+use super::list;
+use super::mount::{mount_from_wire, mount_to_wire};
 use beeline_engine as engine;
 use beeline_wire::container::host_config::{
     DeviceMapping, HostConfig, LogConfig, PortBinding, PortMap, Resources, RestartPolicy, Ulimit,
 };
-use beeline_wire::container::mount::{BindOptions, Mount, TmpfsOptions};
-
-use super::list;
 
 pub(crate) fn from_wire(host: HostConfig) -> engine::HostConfig {
     let resources = host.resources;
     engine::HostConfig {
         binds: host.binds.unwrap_or_default(),
         mounts: host.mounts.into_iter().map(mount_from_wire).collect(),
+        volume_driver: host.volume_driver,
+        volumes_from: host.volumes_from.unwrap_or_default(),
         tmpfs: host.tmpfs,
         port_bindings: ports_from_wire(host.port_bindings),
         publish_all_ports: host.publish_all_ports,
@@ -93,6 +94,8 @@ pub(crate) fn to_wire(host: &engine::HostConfig) -> HostConfig {
         publish_all_ports: host.publish_all_ports,
         readonly_rootfs: host.readonly_rootfs,
         security_opt: list(host.security_opt.clone()),
+        volume_driver: host.volume_driver.clone(),
+        volumes_from: list(host.volumes_from.clone()),
         tmpfs: host.tmpfs.clone(),
         uts_mode: host.uts_mode.clone(),
         shm_size: if host.shm_size == 0 { 64 << 20 } else { host.shm_size },
@@ -148,39 +151,6 @@ fn ports_to_wire(host: &engine::HostConfig) -> PortMap {
     };
     let several = |given: &Vec<engine::PortBinding>| Some(given.iter().map(binding).collect());
     host.port_bindings.iter().map(|(port, bindings)| (port.clone(), several(bindings))).collect()
-}
-
-fn mount_from_wire(mount: Mount) -> engine::MountRequest {
-    let bind = mount.bind_options.unwrap_or_default();
-    let tmpfs = mount.tmpfs_options.unwrap_or_default();
-    engine::MountRequest {
-        kind: mount.kind,
-        source: mount.source,
-        target: mount.target,
-        read_only: mount.read_only,
-        propagation: bind.propagation,
-        create_mountpoint: bind.create_mountpoint,
-        tmpfs_size: tmpfs.size_bytes,
-        tmpfs_mode: tmpfs.mode,
-    }
-}
-
-fn mount_to_wire(mount: &engine::MountRequest) -> Mount {
-    let bind = BindOptions {
-        propagation: mount.propagation.clone(),
-        create_mountpoint: mount.create_mountpoint,
-        ..BindOptions::default()
-    };
-    let tmpfs = TmpfsOptions { size_bytes: mount.tmpfs_size, mode: mount.tmpfs_mode };
-    Mount {
-        kind: mount.kind.clone(),
-        source: mount.source.clone(),
-        target: mount.target.clone(),
-        read_only: mount.read_only,
-        bind_options: Some(bind).filter(|bind| *bind != BindOptions::default()),
-        tmpfs_options: Some(tmpfs).filter(|tmpfs| *tmpfs != TmpfsOptions::default()),
-        ..Mount::default()
-    }
 }
 
 fn ulimit_from_wire(limit: Ulimit) -> engine::Ulimit {

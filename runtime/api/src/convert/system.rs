@@ -72,7 +72,7 @@ pub(crate) fn info(engine: &EngineInfo) -> Info {
             .chain(engine.guards.iter().map(|guard| ["Guard".to_owned(), guard.clone()]))
             .collect(),
         plugins: Plugins {
-            volume: Vec::new(),
+            volume: vec!["local".to_owned()],
             network: NETWORK_DRIVERS.map(str::to_owned).into(),
             authorization: None,
             log: LOG_DRIVERS.map(str::to_owned).into(),

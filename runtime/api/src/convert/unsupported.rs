@@ -12,12 +12,10 @@ fn given<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
 }
 
-const REFUSED: [Check; 7] = [
-    ("VolumesFrom", |host| given(&host.volumes_from)),
+const REFUSED: [Check; 5] = [
     ("StorageOpt", |host| !host.storage_opt.is_empty()),
     ("DeviceRequests", |host| given(&host.resources.device_requests)),
     ("DeviceCgroupRules", |host| given(&host.resources.device_cgroup_rules)),
-    ("VolumeDriver", |host| !matches!(host.volume_driver.as_str(), "" | "local")),
     ("UsernsMode", |host| !matches!(host.userns_mode.as_str(), "" | "host")),
     ("Isolation", |host| !matches!(host.isolation.as_str(), "" | "default")),
 ];
@@ -78,8 +76,8 @@ mod tests {
 
     #[test]
     fn what_would_be_another_container_is_refused_by_name() {
-        let host = HostConfig { volumes_from: Some(vec!["db".to_owned()]), ..HostConfig::default() };
-        assert_eq!(check(&host).unwrap_err().message, "HostConfig.VolumesFrom is not supported");
+        let host = HostConfig { isolation: "hyperv".to_owned(), ..HostConfig::default() };
+        assert_eq!(check(&host).unwrap_err().message, "HostConfig.Isolation is not supported");
     }
 
     #[test]

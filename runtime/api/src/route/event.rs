@@ -92,6 +92,7 @@ fn matches(event: &Event, filters: &Filters) -> bool {
         && any("scope", &|value| value == "local")
         && subject("container", EventSubject::Container)
         && subject("network", EventSubject::Network)
+        && subject("volume", EventSubject::Volume)
         && any("image", &|value| {
             let image = if event.subject == EventSubject::Image { Some(event.id.as_str()) } else { attribute("image") };
             image.is_some_and(|image| image == value || untagged(image) == value) || attribute("name") == Some(value)
@@ -101,7 +102,6 @@ fn matches(event: &Event, filters: &Filters) -> bool {
             None => event.attributes.contains_key(label),
         })
         && any("daemon", &|_| false)
-        && any("volume", &|_| false)
 }
 
 fn starts(id: &str, prefix: &str) -> bool {

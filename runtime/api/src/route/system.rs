@@ -47,11 +47,15 @@ pub(crate) async fn disk_usage(State(app): State<App>) -> Result<Response, ApiEr
     let images = app.engine.list_images(&BTreeMap::new()).await?;
     let containers = app.engine.list(&ListOptions { all: true, ..ListOptions::default() })?;
     let layers_size: u64 = images.iter().map(|image| image.size).sum();
+    let mut volumes = Vec::new();
+    for view in app.engine.volumes(&BTreeMap::new())? {
+        volumes.push(convert::volume::used(&view, app.engine.volume_size(&view).await));
+    }
     Ok(reply::json(&DiskUsage {
         layers_size: i64::try_from(layers_size).unwrap_or(i64::MAX),
         images: Some(images.iter().map(counted).collect()),
         containers: Some(containers.iter().map(|view| convert::container::summary(view)).collect()),
-        volumes: Some(Vec::new()),
+        volumes: Some(volumes),
         build_cache: Some(Vec::new()),
     }))
 }

@@ -27,3 +27,4 @@ mod restart;
 mod servers;
 mod stats;
 mod update;
+mod volumes;

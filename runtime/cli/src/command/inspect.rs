@@ -10,7 +10,7 @@ use crate::output;
 /// Flags of `beeline inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// What the names are of [default: containers, then images, then networks]
+    /// What the names are of [default: containers, then images, then networks, then volumes]
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     kind: Option<Kind>,
     /// Names or ids
@@ -24,6 +24,7 @@ enum Kind {
     Container,
     Image,
     Network,
+    Volume,
 }
 
 impl Kind {
@@ -32,6 +33,7 @@ impl Kind {
             Self::Container => "/containers/{}/json",
             Self::Image => "/images/{}/json",
             Self::Network => "/networks/{}",
+            Self::Volume => "/volumes/{}",
         }
     }
 }
@@ -51,8 +53,10 @@ impl Inspect {
     }
 
     async fn find(&self, client: &Client, name: &str) -> Result<Value, Failure> {
-        let kinds =
-            self.kind.map_or_else(|| vec![Kind::Container, Kind::Image, Kind::Network], |kind| vec![kind]);
+        let kinds = self.kind.map_or_else(
+            || vec![Kind::Container, Kind::Image, Kind::Network, Kind::Volume],
+            |kind| vec![kind],
+        );
         for kind in kinds {
             match client.get(&path(kind.route(), name)).await {
                 Err(error) if client::Error::is_not_found(&error) => {}

@@ -40,6 +40,7 @@ mod stop;
 mod undo;
 mod update;
 mod view;
+mod volumes;
 
 pub(crate) use adopt::Found;
 
@@ -85,6 +86,8 @@ pub(crate) struct Actor {
     restart_at: Option<Instant>,
     backoff: Backoff,
     layers: Vec<PathBuf>,
+    /// Its removal is to take the volumes along that nobody gave a name.
+    with_volumes: bool,
 }
 
 /// The ends of runs since the daemon knows the container.
@@ -128,6 +131,7 @@ impl Actor {
             restart_at: None,
             backoff: Backoff::default(),
             layers,
+            with_volumes: false,
         };
         (actor, handle)
     }
@@ -192,7 +196,8 @@ impl Actor {
             Command::Unpause { reply } => {
                 let _ = reply.send(self.unpause().await);
             }
-            Command::Remove { force, reply } => {
+            Command::Remove { force, volumes, reply } => {
+                self.with_volumes = volumes;
                 let result = self.remove(force).await;
                 let removed = result.is_ok();
                 let _ = reply.send(result);
@@ -286,6 +291,7 @@ fn view_of(
     removed: bool,
 ) -> ContainerView {
     let running = runtime.status.state.is_running();
+    let user_mounts = record.mounts();
     let published: &[_] = if running { &runtime.published } else { &[] };
     ContainerView {
         id: record.id.clone(),
@@ -302,7 +308,8 @@ fn view_of(
         removed,
         endpoints: view::endpoints(shared, record, runtime),
         ports: crate::container::ports::mappings(&record.config, published),
-        mounts: crate::container::mounts::views(&record.config),
+        mounts: crate::container::mounts::views(&record.config, &user_mounts, shared.volumes.directory()),
+        user_mounts,
         paths: paths(&shared.config.root, record, layers.to_vec()),
         net: runtime.endpoints().cloned().collect(),
     }

@@ -80,6 +80,10 @@ pub struct HostConfig {
     pub binds: Vec<String>,
     /// Mounts in Docker's long form.
     pub mounts: Vec<MountRequest>,
+    /// The driver of volumes that `binds` and the image name.
+    pub volume_driver: String,
+    /// Containers whose volumes and bind mounts are taken over: `container[:ro]`.
+    pub volumes_from: Vec<String>,
     /// Paths inside that are temporary file systems, with their options.
     pub tmpfs: BTreeMap<String, String>,
     /// Host ports by container port (`80/tcp`).
@@ -216,10 +220,28 @@ pub struct MountRequest {
     pub propagation: String,
     /// Make a bind mount's source if it does not exist.
     pub create_mountpoint: bool,
+    /// Leave out what is mounted below a bind mount's source.
+    pub non_recursive: bool,
+    /// Read-only is the bind mount alone, not what is mounted below it.
+    pub read_only_non_recursive: bool,
+    /// Read-only is everything, whatever it takes.
+    pub read_only_force_recursive: bool,
+    /// Do not copy what the image has there into an empty volume.
+    pub no_copy: bool,
+    /// What is mounted of a volume; empty for all.
+    pub subpath: String,
+    /// Labels of a volume that is made.
+    pub volume_labels: BTreeMap<String, String>,
+    /// Driver of a volume that is made.
+    pub volume_driver: String,
+    /// Options of that driver.
+    pub volume_options: BTreeMap<String, String>,
     /// A tmpfs' size in bytes.
     pub tmpfs_size: i64,
     /// A tmpfs' mode.
     pub tmpfs_mode: u32,
+    /// Further options of a tmpfs, each a key, with a value if it has one.
+    pub tmpfs_options: Vec<Vec<String>>,
 }
 
 /// A resource limit.

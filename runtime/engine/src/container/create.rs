@@ -10,7 +10,7 @@ use crate::container::merge::{ImageDefaults, merge};
 use crate::container::mode::NetworkMode;
 use crate::container::record::{Record, Runtime};
 use crate::container::view::Created;
-use crate::container::{mode, names, size, validate};
+use crate::container::{mode, mounts, names, size, validate, volumes};
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
 use crate::shared::Shared;
@@ -41,11 +41,17 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     let all = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
     warnings.extend(all.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
 
+    let inherited = mounts::inherited(&shared.directory, &config.host.volumes_from)?;
+    let mut wanted = mounts::settle(&config, inherited)?;
     let id = ContainerId::random()?;
     if config.hostname.is_empty() && config.host.uts_mode != "host" {
         config.hostname = default_hostname(&config, &id);
     }
     let name = take_name(shared, request.name.as_deref(), &id)?;
+    if let Err(error) = volumes::prepare(shared, &id, &image.layers, &mut wanted).await {
+        shared.directory.release_name(&name, &id);
+        return Err(error);
+    }
     let record = Record {
         id: id.clone(),
         name,
@@ -54,11 +60,14 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
         os: image.os.clone(),
         config: Arc::new(config),
         networks,
+        mounts: Some(Arc::new(wanted)),
     };
     if let Err(error) = shared.database.put(&record, &Runtime::default()).await {
         shared.directory.release_name(&record.name, &id);
+        volumes::release(shared, &id, &record.mounts(), true).await;
         return Err(error);
     }
+    volumes::confirm(shared, &record.mounts()).await;
     let (actor, handle) = Actor::new(shared.clone(), record, Runtime::default(), image.layers.clone());
     actor.created();
     shared.directory.insert(handle);

@@ -161,6 +161,15 @@ pub(crate) fn label_matches(labels: &BTreeMap<String, String>, wanted: &str) -> 
     }
 }
 
+/// A yes or no, as Docker reads it.
+pub(crate) fn truth(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// Whether a name contains `pattern`, which may be tied to its beginning by `^` or `^/` and to its end by `$`.
 pub(crate) fn name_matches(name: &str, pattern: &str) -> bool {
     let (start, pattern) = match pattern.strip_prefix('^') {

@@ -39,6 +39,7 @@ pub(crate) enum Command {
     },
     Remove {
         force: bool,
+        volumes: bool,
         reply: Reply<()>,
     },
     Rename {

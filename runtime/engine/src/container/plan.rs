@@ -6,7 +6,7 @@ mod mounts;
 mod resources;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use beeline_spawn::container::defaults;
 use oci_spec::OciSpecError;
@@ -18,6 +18,7 @@ use oci_spec::runtime::{
 use crate::container::capabilities;
 use crate::container::config::ContainerConfig;
 use crate::container::merge::argv;
+use crate::container::mounts::UserMount;
 use crate::container::view::ContainerPaths;
 use crate::error::Error;
 use crate::identity::ContainerId;
@@ -32,6 +33,10 @@ pub(crate) struct Input<'a> {
     pub(crate) paths: &'a ContainerPaths,
     /// The control group below every hierarchy's root.
     pub(crate) cgroup: &'a str,
+    /// What users mount.
+    pub(crate) mounts: &'a [UserMount],
+    /// Where all volumes are.
+    pub(crate) volumes: &'a Path,
 }
 
 /// The container's host name: the user's, or the beginning of its id.
@@ -64,6 +69,7 @@ fn build(input: Input<'_>) -> Result<Spec, OciSpecError> {
     spec.set_mounts(Some(mounts));
     if let Some(linux) = spec.linux_mut() {
         linux::plan(input, linux)?;
+        linux.set_rootfs_propagation(mounts::propagation(input.mounts));
     }
     Ok(spec)
 }

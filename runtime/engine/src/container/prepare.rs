@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::container::files;
-use crate::container::mounts::{self, MountKind};
+use crate::container::mounts::MountKind;
 use crate::container::plan::{self, Input};
 use crate::container::record::Record;
 use crate::container::resolv_conf::{self, Servers};
@@ -21,6 +21,8 @@ pub(crate) struct Preparation {
     pub(crate) paths: ContainerPaths,
     pub(crate) run_dir: PathBuf,
     pub(crate) cgroup: String,
+    /// Where all volumes are.
+    pub(crate) volumes: PathBuf,
     /// The container's addresses.
     pub(crate) addresses: Vec<IpAddr>,
     /// What `host-gateway` stands for.
@@ -54,7 +56,15 @@ impl Preparation {
         }
         self.make_bind_sources()?;
         let config = &self.record.config;
-        let spec = plan::spec(Input { id: &self.record.id, config, paths, cgroup: &self.cgroup })?;
+        let mounts = self.record.mounts();
+        let spec = plan::spec(Input {
+            id: &self.record.id,
+            config,
+            paths,
+            cgroup: &self.cgroup,
+            mounts: &mounts,
+            volumes: &self.volumes,
+        })?;
         let what = || format!("the OCI configuration of container {}", self.record.id);
         let text = serde_json::to_vec(&spec).map_err(|source| Error::Decode { what: what(), source })?;
         write(&paths.directory.join("config.json"), &text, 0o600)
@@ -79,12 +89,16 @@ impl Preparation {
     }
 
     fn make_bind_sources(&self) -> Result<(), Error> {
-        for mount in mounts::parse(&self.record.config)? {
-            let MountKind::Bind { source, create, .. } = mount.kind else { continue };
-            match fs::metadata(&source) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && create => make_dir(&source, 0o755)?,
+        for mount in self.record.mounts().iter() {
+            let MountKind::Bind { source, create, .. } = &mount.kind else { continue };
+            match fs::metadata(source) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && *create => make_dir(source, 0o755)?,
                 Err(source_error) => {
-                    return Err(Error::File { operation: "bind mount", path: source, source: source_error });
+                    return Err(Error::File {
+                        operation: "bind mount",
+                        path: source.clone(),
+                        source: source_error,
+                    });
                 }
                 Ok(_) => {}
             }

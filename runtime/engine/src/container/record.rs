@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::container::config::ContainerConfig;
+use crate::container::mounts::{self, UserMount};
 use crate::container::ports::Published;
 use crate::container::status::ContainerStatus;
 use crate::container::view::ContainerPaths;
@@ -29,6 +30,17 @@ pub(crate) struct Record {
     /// the mode's at the next start.
     #[serde(default)]
     pub(crate) networks: BTreeMap<String, EndpointConfig>,
+    /// What is mounted, with the names of the volumes. None in a record of a Beeline without volumes.
+    #[serde(default)]
+    pub(crate) mounts: Option<Arc<Vec<UserMount>>>,
+}
+
+impl Record {
+    /// What is mounted.
+    pub(crate) fn mounts(&self) -> Arc<Vec<UserMount>> {
+        // A configuration that was accepted has readable mounts.
+        self.mounts.clone().unwrap_or_else(|| Arc::new(mounts::parse(&self.config).unwrap_or_default()))
+    }
 }
 
 /// What was observed last, and the journal of what was made for the container in the kernel. It is written before

@@ -34,9 +34,6 @@ pub(crate) fn validate(
             config.host.network_mode
         ));
     }
-    if !config.volumes.is_empty() {
-        tracing::debug!(volumes = ?config.volumes, "the image's volumes are plain directories of the container");
-    }
     Ok(warnings)
 }
 

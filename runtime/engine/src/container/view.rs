@@ -8,6 +8,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 
 use crate::container::config::ContainerConfig;
+use crate::container::mounts::UserMount;
 use crate::container::status::ContainerStatus;
 use crate::identity::{ContainerId, ContainerName};
 use crate::network::EndpointConfig;
@@ -57,6 +58,8 @@ pub struct ContainerView {
     pub mounts: Vec<MountView>,
     /// Its files on the host.
     pub paths: ContainerPaths,
+    /// What users mounted, in the engine's own words.
+    pub(crate) user_mounts: Arc<Vec<UserMount>>,
     /// The network's own words for its connections.
     pub(crate) net: Vec<beeline_net::Endpoint>,
 }

@@ -26,6 +26,7 @@ use crate::network::{self, Network, Networks, keeper};
 use crate::settings::{DatapathLog, EngineConfig};
 use crate::shared::Shared;
 use crate::stats::Samplers;
+use crate::volume::{self, Volumes};
 
 /// Holds the run directory for this daemon.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
     let (images, net) = tokio::join!(images, net);
     let (images, net) = (images?, net?);
     let (requests, queue) = keeper::queue();
+    let (volume_requests, volume_queue) = volume::queue();
+    let volumes = open_volumes(&opened, &config, &stored, volume_requests)?;
     let networks = Networks::new(open_networks(&opened, &config, &instance, &net, &id).await?, &id, requests);
     let stored = restore_leases(stored, &networks);
     let resolver = open_resolver(&net)?;
@@ -69,6 +72,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         images,
         net,
         networks,
+        volumes,
         resolver,
         spawner,
         hierarchy,
@@ -80,6 +84,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
     });
     reconcile::reconcile(&shared, stored).await?;
     tokio::spawn(keeper::keep(shared.clone(), queue));
+    tokio::spawn(volume::keep(shared.clone(), volume_queue));
     Ok(Engine { shared, _lock: Arc::new(lock) })
 }
 
@@ -171,6 +176,21 @@ async fn open_networks(
     opened.put_network(&default)?;
     records.push(default);
     Ok(network::load(records))
+}
+
+/// The stored volumes, in order.
+fn open_volumes(
+    opened: &Opened,
+    config: &EngineConfig,
+    stored: &[(Record, Runtime)],
+    requests: tokio::sync::mpsc::Sender<volume::Request>,
+) -> Result<Volumes, Error> {
+    let directory = volume::volumes_dir(&config.root);
+    make_dir(&directory, 0o701)?;
+    let volumes = Volumes::new(directory, requests);
+    let containers: Vec<_> = stored.iter().map(|(record, _)| record.id.clone()).collect();
+    volume::reconcile(&volumes, opened, &containers)?;
+    Ok(volumes)
 }
 
 /// Takes the containers' addresses into the pools; one that no longer fits is forgotten.

@@ -11,6 +11,7 @@ use crate::container::actor::{Actor, Found};
 use crate::container::record::{Record, Runtime, containers_dir};
 use crate::error::{Error, chain};
 use crate::shared::Shared;
+use crate::volume;
 
 /// Brings records, kernel and files in line, and starts the containers' tasks.
 pub(super) async fn reconcile(shared: &Arc<Shared>, stored: Vec<(Record, Runtime)>) -> Result<(), Error> {
@@ -53,6 +54,8 @@ pub(super) async fn reconcile(shared: &Arc<Shared>, stored: Vec<(Record, Runtime
         tracing::warn!("{warning}");
     }
     join_all(running.iter().map(Actor::resume_names)).await;
+    join_all(running.iter().map(Actor::keep_volumes)).await;
+    volume::settle(shared).await;
     let count = running.len();
     for actor in running {
         tokio::spawn(actor.run());
@@ -74,6 +77,11 @@ async fn adopt(shared: &Arc<Shared>, record: Record, runtime: Runtime) -> (Actor
         shared.images.resolve(&record.image_id).map(|image| image.layers.clone()).unwrap_or_default();
     // Two containers of one name cannot be stored.
     let _ = shared.directory.take_name(&record.name, &record.id);
+    for mount in record.mounts().iter() {
+        if let Some(name) = mount.volume() {
+            shared.volumes.acquire(name, &record.id);
+        }
+    }
     let (mut actor, handle) = Actor::new(shared.clone(), record, runtime, layers);
     shared.directory.insert(handle);
     let found = actor.find().await;

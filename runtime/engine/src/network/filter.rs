@@ -1,7 +1,7 @@
 //! Which networks a listing shows.
 
 use super::NetworkView;
-use crate::container::filter::{Filters, label_matches, name_matches};
+use crate::container::filter::{Filters, label_matches, name_matches, truth};
 use crate::error::Error;
 
 /// The keys that are understood.
@@ -49,14 +49,6 @@ fn matches(network: &NetworkView, key: &str, value: &str) -> bool {
         "name" => name_matches(&network.name, value),
         "scope" => value == "local",
         _ => network.builtin == (value == "builtin"),
-    }
-}
-
-fn truth(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

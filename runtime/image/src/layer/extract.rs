@@ -65,14 +65,14 @@ pub(super) fn extract(
 }
 
 /// Why an entry failed: the archive, the file system, or what the entry asks for.
-enum Failure {
+pub(crate) enum Failure {
     Read(io::Error),
     Make(io::Error),
     Refused(&'static str),
 }
 
 impl Failure {
-    fn named(self, path: String, what: &str) -> Error {
+    pub(crate) fn named(self, path: String, what: &str) -> Error {
         match self {
             Self::Read(source) => Error::tar(what, source),
             Self::Make(source) => Error::Entry { path, source },
@@ -94,11 +94,11 @@ impl From<Errno> for Failure {
 }
 
 /// Who owns an entry, what is allowed and when it was changed.
-struct Metadata<'a> {
-    owner: Option<(Uid, Gid)>,
-    mode: Mode,
-    times: Timestamps,
-    xattrs: &'a [(Vec<u8>, Vec<u8>)],
+pub(crate) struct Metadata<'a> {
+    pub(crate) owner: Option<(Uid, Gid)>,
+    pub(crate) mode: Mode,
+    pub(crate) times: Timestamps,
+    pub(crate) xattrs: &'a [(Vec<u8>, Vec<u8>)],
 }
 
 struct Extraction {
@@ -378,7 +378,7 @@ impl Extraction {
 
 impl Metadata<'_> {
     /// Owner first: a change of owner clears set-id bits and capabilities.
-    fn apply(&self, file: BorrowedFd<'_>) -> Result<(), Failure> {
+    pub(crate) fn apply(&self, file: BorrowedFd<'_>) -> Result<(), Failure> {
         if let Some((uid, gid)) = self.owner {
             fs::fchown(file, Some(uid), Some(gid))?;
         }
@@ -403,18 +403,18 @@ fn set_opaque(directory: BorrowedFd<'_>) -> Result<(), Failure> {
     })
 }
 
-fn link_name<R: Read>(entry: &tar::Entry<'_, R>) -> Result<Vec<u8>, Failure> {
+pub(crate) fn link_name<R: Read>(entry: &tar::Entry<'_, R>) -> Result<Vec<u8>, Failure> {
     let name = entry.link_name_bytes().filter(|name| !name.is_empty() && !name.contains(&0));
     name.map(std::borrow::Cow::into_owned).ok_or(Failure::Refused("the link has no target"))
 }
 
-fn device(header: &Header) -> Result<u64, Failure> {
+pub(crate) fn device(header: &Header) -> Result<u64, Failure> {
     let major = header.device_major().map_err(Failure::Read)?.unwrap_or(0);
     let minor = header.device_minor().map_err(Failure::Read)?.unwrap_or(0);
     Ok(fs::makedev(major, minor))
 }
 
-fn id(id: u64) -> io::Result<u32> {
+pub(crate) fn id(id: u64) -> io::Result<u32> {
     // The highest value means "leave as it is" to the kernel.
     u32::try_from(id)
         .ok()

@@ -9,16 +9,16 @@ const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// What an entry's PAX records say beyond what the tar library applies.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Pax {
+pub(crate) struct Pax {
     /// Extended attributes: name and value.
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Seconds and nanoseconds, where the header knows whole seconds only.
-    pub(super) mtime: Option<(i64, i64)>,
+    pub(crate) mtime: Option<(i64, i64)>,
 }
 
 impl Pax {
     /// Reads the records in `raw`, the bytes of the archive from `start` up to and with the entry's own header.
-    pub(super) fn read(raw: &[u8], start: u64, entry_header: u64) -> Option<Self> {
+    pub(crate) fn read(raw: &[u8], start: u64, entry_header: u64) -> Option<Self> {
         let mut pax = Self::default();
         let mut position = start.next_multiple_of(BLOCK);
         // Extension headers stand in front of the entry's own.
@@ -53,7 +53,7 @@ impl Pax {
     }
 
     /// The time of last modification: the record's, or else the header's whole `seconds`.
-    pub(super) fn mtime(&self, seconds: u64) -> Timespec {
+    pub(crate) fn mtime(&self, seconds: u64) -> Timespec {
         let (tv_sec, tv_nsec) = self.mtime.unwrap_or((seconds.try_into().unwrap_or(0), 0));
         Timespec { tv_sec, tv_nsec }
     }

@@ -26,7 +26,8 @@ enum Mode {
 
 struct State {
     hasher: Sha256,
-    record: split::Writer,
+    /// None where the archive need not be written again.
+    record: Option<split::Writer>,
     mode: Mode,
     position: u64,
     headers: Vec<u8>,
@@ -34,7 +35,7 @@ struct State {
 }
 
 /// The state that the reader and the extraction share.
-pub(super) struct Tape(RefCell<State>);
+pub(crate) struct Tape(RefCell<State>);
 
 /// What the tape held at the end.
 pub(super) struct Finished {
@@ -45,6 +46,15 @@ pub(super) struct Finished {
 
 impl Tape {
     pub(super) fn new(record: split::Writer) -> Self {
+        Self::of(Some(record))
+    }
+
+    /// A tape of an archive that is not kept.
+    pub(crate) fn unrecorded() -> Self {
+        Self::of(None)
+    }
+
+    fn of(record: Option<split::Writer>) -> Self {
         Self(RefCell::new(State {
             hasher: Sha256::new(),
             record,
@@ -55,32 +65,32 @@ impl Tape {
         }))
     }
 
-    pub(super) fn reader<R: Read>(&self, inner: R) -> Reader<'_, R> {
+    pub(crate) fn reader<R: Read>(&self, inner: R) -> Reader<'_, R> {
         Reader { inner, tape: self }
     }
 
     /// The bytes since the last entry's contents, and where in the archive they begin.
-    pub(super) fn take_headers(&self) -> (u64, Vec<u8>) {
+    pub(crate) fn take_headers(&self) -> (u64, Vec<u8>) {
         let mut state = self.0.borrow_mut();
         let headers = std::mem::take(&mut state.headers);
         (state.position - headers.len() as u64, headers)
     }
 
     /// The next `length` bytes are the contents of the layer's file `path`.
-    pub(super) fn payload(&self, path: &[u8], length: u64) -> io::Result<()> {
+    pub(crate) fn payload(&self, path: &[u8], length: u64) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         state.mode = Mode::Payload(length);
         state.trailing_zeros = 0;
-        state.record.payload(path, length)
+        state.record.as_mut().map_or(Ok(()), |record| record.payload(path, length))
     }
 
     /// What comes next is neither a header nor the contents of a plain file.
-    pub(super) fn other(&self) {
+    pub(crate) fn other(&self) {
         self.0.borrow_mut().mode = Mode::Other;
     }
 
     /// What comes next are headers again.
-    pub(super) fn headers(&self) {
+    pub(crate) fn headers(&self) {
         let mut state = self.0.borrow_mut();
         state.mode = Mode::Header;
         state.trailing_zeros = 0;
@@ -94,13 +104,13 @@ impl Tape {
 
     pub(super) fn finish(self) -> io::Result<Finished> {
         let state = self.0.into_inner();
-        state.record.finish()?;
+        state.record.map_or(Ok(()), split::Writer::finish)?;
         Ok(Finished { digest: Digest::finish(state.hasher), size: state.position })
     }
 }
 
 /// The archive as the tar library reads it.
-pub(super) struct Reader<'a, R> {
+pub(crate) struct Reader<'a, R> {
     inner: R,
     tape: &'a Tape,
 }
@@ -120,7 +130,9 @@ impl<R: Read> Read for Reader<'_, R> {
 
 impl State {
     fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
+        if self.record.is_some() {
+            self.hasher.update(bytes);
+        }
         self.position += bytes.len() as u64;
         match self.mode {
             Mode::Payload(left) if left > 0 => {
@@ -138,6 +150,6 @@ impl State {
             }
             self.headers.extend_from_slice(bytes);
         }
-        self.record.raw(bytes)
+        self.record.as_mut().map_or(Ok(()), |record| record.raw(bytes))
     }
 }

@@ -16,7 +16,7 @@ const LOOKUPS: usize = 1024;
 const IMPLIED_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// Opens `path`, seen from inside of `root`.
-pub(super) fn open_in(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+pub(crate) fn open_in(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     let path = if path.is_empty() { b"." } else { path };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     for _ in 0..LOOKUPS {
@@ -101,7 +101,7 @@ fn location(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 }
 
 /// A path as directory and last component.
-pub(super) fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (&[], path),
@@ -109,13 +109,13 @@ pub(super) fn split_path(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// `directory` and `name` as one path.
-pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
     if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
 }
 
 /// An entry's name without leading slash, empty and `.` components; none when it holds `..` or a null byte, for which
 /// no honest archive has a use.
-pub(super) fn clean(name: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn clean(name: &[u8]) -> Option<Vec<u8>> {
     if name.contains(&0) {
         return None;
     }
@@ -131,7 +131,7 @@ pub(super) fn clean(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether `name` is overlayfs's mark of a deleted file: a character device 0:0.
-pub(super) fn is_whiteout(stat: &fs::Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &fs::Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 

@@ -170,7 +170,7 @@ impl Target {
             prefix.extend_from_slice(name);
             prefixes.push((c_string(prefix.clone(), field)?, c_string(name, field)?));
         }
-        Ok(Self { prefixes, file, plain: false })
+        Ok(Self { prefixes, file, ..Self::default() })
     }
 
     /// The same, and the path is not the root.

@@ -154,6 +154,8 @@ pub(super) struct NewMount {
 #[derive(Debug)]
 pub(super) struct Bind {
     pub(super) source: CString,
+    /// A path below the source that is mounted instead, resolved inside of it: whoever may write there cannot lead out.
+    pub(super) subdir: Option<CString>,
     pub(super) recursive: bool,
     /// Changes to the topmost mount.
     pub(super) attributes: Attributes,
@@ -182,6 +184,14 @@ pub(super) struct Device {
     pub(super) gid: u32,
 }
 
+/// On which of the kernel's file systems a mount may go: that its path says so is one thing, that a link leads there
+/// which somebody put in a shared volume is another.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kernels {
+    pub(super) proc: bool,
+    pub(super) sys: bool,
+}
+
 /// A path in the container that is made if it is missing.
 #[derive(Debug, Default)]
 pub(super) struct Target {
@@ -191,4 +201,6 @@ pub(super) struct Target {
     pub(super) file: bool,
     /// Symbolic links are refused, not followed.
     pub(super) plain: bool,
+    /// A mount may go on a file system of the kernel's.
+    pub(super) kernels: Kernels,
 }

@@ -53,8 +53,20 @@ pub struct VolumeOptions {
     pub no_copy: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver_config: Option<Driver>,
     #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub subpath: String,
+}
+
+/// A driver of volumes, by name, and its options.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Driver {
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub options: Option<BTreeMap<String, String>>,
 }
 
 /// Options of a tmpfs mount.
@@ -66,6 +78,9 @@ pub struct TmpfsOptions {
     /// Permission bits, as a number.
     #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
     pub mode: u32,
+    /// A key each, with a value if it has one.
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_is_default")]
+    pub options: Vec<Vec<String>>,
 }
 
 /// One element of an inspection's `Mounts`.

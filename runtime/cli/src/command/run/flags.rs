@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use beeline_wire::container::host_config::RestartPolicy;
 use clap::Args;
 
+use crate::mount::MountFlag;
 use crate::network::NetworkFlag;
 use crate::publish::Publish;
 use crate::restart::parse_policy;
@@ -43,9 +44,18 @@ pub(crate) struct Run {
     /// Read variables from a file, one a line; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,
-    /// Mount a file or directory of the host: SOURCE:TARGET[:ro]; may be repeated
+    /// Mount a file or directory of the host, or a volume: [SOURCE:]TARGET[:ro]; may be repeated
     #[arg(short, long, value_name = "MOUNT")]
     pub(crate) volume: Vec<String>,
+    /// Mount by name: type=bind|volume|tmpfs,source=SOURCE,target=TARGET[,readonly][,OPTION=VALUE...]; may be repeated
+    #[arg(long, value_name = "MOUNT")]
+    pub(crate) mount: Vec<MountFlag>,
+    /// Mount what another container has mounted: CONTAINER[:ro]; may be repeated
+    #[arg(long, value_name = "CONTAINER")]
+    pub(crate) volumes_from: Vec<String>,
+    /// The driver of volumes that are made
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) volume_driver: Option<String>,
     /// Mount a tmpfs: TARGET[:OPTIONS]; may be repeated
     #[arg(long, value_name = "MOUNT")]
     pub(crate) tmpfs: Vec<String>,

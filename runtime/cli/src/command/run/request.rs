@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use beeline_wire::container::config::Config;
 use beeline_wire::container::create::{CreateRequest, NetworkingConfig};
 use beeline_wire::container::host_config::{HostConfig, Resources, Ulimit};
-use beeline_wire::go::StrSlice;
+use beeline_wire::go::{Empty, StrSlice};
 
 use super::flags::Run;
 use crate::network::NetworkFlag;
@@ -59,7 +59,13 @@ fn config(run: &Run) -> Result<Config> {
     let (published, _) = publish::bindings(&run.publish);
     let (mut exposed, _) = publish::bindings(&run.expose);
     exposed.extend(published);
+    let nameless = run.volume.iter().filter(|text| !text.contains(':'));
+    for target in nameless.clone() {
+        mount::bind(target)?;
+    }
+    let volumes: BTreeMap<_, _> = nameless.map(|target| (target.clone(), Empty {})).collect();
     Ok(Config {
+        volumes: Some(volumes).filter(|volumes| !volumes.is_empty()),
         hostname: run.hostname.clone().unwrap_or_default(),
         user: run.user.clone().unwrap_or_default(),
         attach_stdin: attached && run.interactive,
@@ -87,8 +93,13 @@ fn host_config(run: &Run) -> Result<HostConfig> {
         let (target, options) = text.split_once(':').unwrap_or((text, ""));
         (target.to_owned(), options.to_owned())
     });
+    let named = run.volume.iter().filter(|text| text.contains(':'));
+    let binds = named.map(|text| mount::bind(text)).collect::<Result<_>>()?;
     Ok(HostConfig {
-        binds: Some(run.volume.iter().map(|text| mount::bind(text)).collect::<Result<_>>()?),
+        binds: Some(binds),
+        mounts: run.mount.iter().map(|flag| flag.0.clone()).collect(),
+        volumes_from: Some(run.volumes_from.clone()).filter(|list| !list.is_empty()),
+        volume_driver: run.volume_driver.clone().unwrap_or_default(),
         tmpfs: tmpfs.collect(),
         network_mode: "default".to_owned(),
         links: Some(run.link.clone()).filter(|links| !links.is_empty()),

@@ -55,6 +55,8 @@ impl Actor {
         self.set_state(ContainerState::Removing);
         // What an earlier attempt could not take back.
         self.undo().await;
+        let with_volumes = self.with_volumes || self.record.config.host.auto_remove;
+        self.mark_volumes(with_volumes).await;
         let removed = self.forget().await;
         if let Err(error) = removed {
             tracing::error!(container = %self.record.id, error = error.full(), "cannot remove the container");
@@ -70,6 +72,7 @@ impl Actor {
                 bridge.release(&self.record.id);
             }
         }
+        self.release_volumes(with_volumes).await;
         self.waiting.clear();
         self.event("destroy", []);
         self.shared.directory.remove(&self.record.id);

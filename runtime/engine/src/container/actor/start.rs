@@ -118,7 +118,8 @@ impl Actor {
         self.lease(plan.joined())?;
         shared.database.put_runtime(&self.record.id, &self.runtime).await?;
 
-        timeline.step("journal");
+        self.mount_volumes().await?;
+        timeline.step("journal, volumes");
         let netns = self.prepare(&plan).await?;
         timeline.step("files, namespace");
         let (attached, created) =
@@ -183,6 +184,7 @@ impl Actor {
             paths,
             run_dir: self.run_dir(),
             cgroup: self.shared.cgroup_path(&self.record.id),
+            volumes: self.shared.volumes.directory().to_owned(),
             addresses: plan.joined().iter().flat_map(|one| self.lease_on(&one.network).addresses()).collect(),
             gateway: default
                 .as_bridge()

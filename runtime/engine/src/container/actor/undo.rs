@@ -25,7 +25,8 @@ impl Actor {
         let shared = self.shared.clone();
         let (disconnected, failed) = self.undo_network().await;
         failures.extend(failed);
-        timeline.step("network");
+        failures.extend(self.unmount_volumes().await);
+        timeline.step("network, volumes");
         let path = shared.cgroup_path(&self.record.id);
         let (hierarchy, run_dir) = (shared.hierarchy.clone(), self.run_dir());
         let removed = tokio::task::spawn_blocking(move || {

@@ -6,12 +6,13 @@ use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::Input;
-use crate::container::mounts::{MountKind, UserMount, parse};
+use crate::container::mounts::{MountKind, UserMount};
+use crate::volume::data_dir;
 
 /// The mounts of a container whose defaults are `own`.
 pub(super) fn mounts(input: Input<'_>, own: Vec<Mount>) -> Result<Vec<Mount>, OciSpecError> {
     let host = &input.config.host;
-    let user = parse(input.config).unwrap_or_default();
+    let user = input.mounts;
     let replaced = |path: &Path| user.iter().any(|mount| mount.destination == path);
     let mut mounts = Vec::with_capacity(own.len() + user.len() + 3);
     for mut mount in own {
@@ -41,25 +42,49 @@ pub(super) fn mounts(input: Input<'_>, own: Vec<Mount>) -> Result<Vec<Mount>, Oc
             mounts.push(bind(Path::new(destination), source, &["rbind", "rprivate"])?);
         }
     }
-    for wish in &user {
-        mounts.push(wished(wish)?);
+    for wish in user {
+        mounts.push(wished(wish, input.volumes)?);
     }
     Ok(mounts)
 }
 
-fn wished(wish: &UserMount) -> Result<Mount, OciSpecError> {
-    let access = if wish.writable { "rw" } else { "ro" };
+/// What the container mounts appears on the host only if a mount asks for it.
+pub(super) fn propagation(mounts: &[UserMount]) -> Option<String> {
+    let shared = |mount: &UserMount| matches!(&mount.kind, MountKind::Bind { propagation, .. } if propagation.ends_with("shared"));
+    mounts.iter().any(shared).then(|| "rshared".to_owned())
+}
+
+fn wished(wish: &UserMount, volumes: &Path) -> Result<Mount, OciSpecError> {
     match &wish.kind {
-        MountKind::Bind { source, propagation, recursive, .. } => {
-            let kind = if *recursive { "rbind" } else { "bind" };
-            bind(&wish.destination, source, &[kind, access, propagation])
+        MountKind::Bind { source, propagation, recursive, writable_below, .. } => {
+            let mut options = vec![if *recursive { "rbind" } else { "bind" }, propagation.as_str()];
+            // Nothing is said of a writable one: what the host has read-only stays so.
+            if !wish.writable {
+                options.push(if *writable_below { "ro" } else { "rro" });
+            }
+            bind(&wish.destination, source, &options)
         }
-        MountKind::Tmpfs(options) => MountBuilder::default()
-            .destination(wish.destination.clone())
-            .typ("tmpfs")
-            .source("tmpfs")
-            .options(options.iter().cloned().chain([access.to_owned()]).collect::<Vec<_>>())
-            .build(),
+        MountKind::Volume { name, subpath, .. } => {
+            let mut options = vec!["rbind", "rprivate"];
+            if !wish.writable {
+                options.push("rro");
+            }
+            let subpath = subpath.to_string_lossy();
+            let subdir = format!("X-mount.subdir={subpath}");
+            if !subpath.is_empty() {
+                options.push(&subdir);
+            }
+            bind(&wish.destination, &data_dir(volumes, name), &options)
+        }
+        MountKind::Tmpfs(options) => {
+            let access = if wish.writable { "rw" } else { "ro" };
+            MountBuilder::default()
+                .destination(wish.destination.clone())
+                .typ("tmpfs")
+                .source("tmpfs")
+                .options(options.iter().cloned().chain([access.to_owned()]).collect::<Vec<_>>())
+                .build()
+        }
     }
 }
 

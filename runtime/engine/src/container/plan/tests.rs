@@ -17,7 +17,9 @@ fn plan(change: impl FnOnce(&mut ContainerConfig)) -> Spec {
         upper: "/d/upper".into(),
         work: "/d/work".into(),
     };
-    spec(Input { id: &id, config: &config, paths: &paths, cgroup: "/beeline/t/c" }).unwrap()
+    let mounts = crate::container::mounts::parse(&config).unwrap();
+    let (cgroup, volumes) = ("/beeline/t/c", Path::new("/volumes"));
+    spec(Input { id: &id, config: &config, paths: &paths, cgroup, mounts: &mounts, volumes }).unwrap()
 }
 
 fn env(spec: &Spec) -> Vec<String> {

@@ -4,8 +4,8 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fstat, mknodat, open, statat,
-    symlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fstat, fstatfs, mknodat, open,
+    statat, symlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{
@@ -19,6 +19,9 @@ use super::Child;
 use super::path::open_in;
 use crate::container::step::{Attributes, Bind, Device, NewMount, Propagation, Target};
 use crate::container::syscall::mount_setattr;
+
+/// libc has no constant for it.
+const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
 
 const READ_ONLY: Attributes = Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 };
 
@@ -70,7 +73,7 @@ impl Child<'_> {
 
     pub(super) fn mount(&mut self, new: &NewMount) -> Result<(), Errno> {
         let mount = self.new_mount(new)?;
-        let target = self.target(&new.target)?;
+        let target = self.place(&new.target)?;
         attach(mount.as_fd(), target.as_fd())?;
         if new.is_proc && self.proc.is_none() {
             self.proc = Some(mount);
@@ -95,9 +98,19 @@ impl Child<'_> {
     }
 
     pub(super) fn bind(&mut self, bind: &Bind) -> Result<(), Errno> {
-        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        flags.set(OpenTreeFlags::AT_RECURSIVE, bind.recursive);
-        let mount = open_tree(CWD, bind.source.as_c_str(), flags)?;
+        let mount = match &bind.subdir {
+            Some(subdir) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let whole = open(bind.source.as_c_str(), flags, Mode::empty())?;
+                let part = open_in(whole.as_fd(), subdir, OFlags::PATH, ResolveFlags::empty())?;
+                clone_mount(part.as_fd(), bind.recursive)?
+            }
+            None => {
+                let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                flags.set(OpenTreeFlags::AT_RECURSIVE, bind.recursive);
+                open_tree(CWD, bind.source.as_c_str(), flags)?
+            }
+        };
         if !bind.attributes.is_empty() {
             mount_setattr(mount.as_fd(), bind.attributes, 0, false)?;
         }
@@ -107,8 +120,22 @@ impl Child<'_> {
         if !bind.recursive_attributes.is_empty() {
             mount_setattr(mount.as_fd(), bind.recursive_attributes, 0, true)?;
         }
-        let target = self.target(&bind.target)?;
+        let target = self.place(&bind.target)?;
         attach(mount.as_fd(), target.as_fd())
+    }
+
+    /// Where a mount goes. A link in a volume, which another container may have put there, leads to no file system of the
+    /// kernel's.
+    fn place(&mut self, target: &Target) -> Result<OwnedFd, Errno> {
+        let place = self.target(target)?;
+        let kind = fstatfs(&place)?.f_type;
+        let refused = (kind == libc::PROC_SUPER_MAGIC && !target.kernels.proc)
+            || (kind == SYSFS_MAGIC && !target.kernels.sys);
+        if refused {
+            self.note(b"its path leads to a file system of the kernel's");
+            return Err(Errno::PERM);
+        }
+        Ok(place)
     }
 
     pub(super) fn device(&mut self, device: &Device) -> Result<(), Errno> {
@@ -145,7 +172,7 @@ impl Child<'_> {
         self.open_terminal(size)?;
         let terminal = self.terminal.as_ref().ok_or(Errno::NOENT)?;
         let mount = clone_mount(terminal.slave.as_fd(), false)?;
-        let target = self.target(target)?;
+        let target = self.place(target)?;
         attach(mount.as_fd(), target.as_fd())
     }
 

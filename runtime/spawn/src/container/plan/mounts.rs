@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
-use rustix::fs::makedev;
+use rustix::fs::{FileType, Mode as RawMode, OFlags, ResolveFlags, fstat, makedev, openat2, statfs};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 use rustix::termios::Winsize;
 
@@ -13,7 +13,7 @@ use super::options::Options;
 use super::{c_path, c_string};
 use crate::cgroup::{Cgroup, Mode};
 use crate::container::Error;
-use crate::container::step::{Bind, Device, NewMount, Op, Step, Target};
+use crate::container::step::{Bind, Device, Kernels, NewMount, Op, Step, Target};
 
 /// The devices every container has, with their numbers; all are readable and writable by everyone.
 const DEVICES: [(&str, u32, u32); 6] =
@@ -81,25 +81,80 @@ fn bind_step(mount: &Mount, options: &Options) -> Result<Step, Error> {
         .source()
         .as_ref()
         .ok_or_else(|| Error::config(format!("mount {} has no source", destination.display())))?;
-    let file = match fs::metadata(source) {
-        Ok(metadata) => !metadata.is_dir(),
-        Err(error) => return Err(Error::Host { operation: "bind", path: source.clone(), source: error }),
+    let file = match is_file(source, options.subdir.as_deref()) {
+        Ok(file) => file,
+        Err(error) => {
+            let path = options.subdir.as_ref().map_or_else(|| source.clone(), |subdir| source.join(subdir));
+            return Err(Error::Host { operation: "bind", path, source: error });
+        }
     };
+    if destination == Path::new("/proc") && !is_proc(source) {
+        return Err(Error::config("a bind mount on /proc has to be a proc file system"));
+    }
     if let Some((key, _)) = options.data.first() {
         return Err(Error::config(format!("mount option {key:?} is not one of a bind mount")));
     }
     bind(source, destination, file, options)
 }
 
+/// Whether what is bound is something else than a directory.
+fn is_file(source: &Path, subdir: Option<&str>) -> std::io::Result<bool> {
+    let Some(subdir) = subdir else { return Ok(!fs::metadata(source)?.is_dir()) };
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let whole = rustix::fs::open(source, flags | OFlags::DIRECTORY, RawMode::empty())?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let part = openat2(whole, subdir, flags, RawMode::empty(), resolve)?;
+    Ok(FileType::from_raw_mode(fstat(&part)?.st_mode) != FileType::Directory)
+}
+
+fn is_proc(path: &Path) -> bool {
+    statfs(path).is_ok_and(|found| found.f_type == libc::PROC_SUPER_MAGIC)
+}
+
+/// What may be mounted on in /proc, as runc has it: files that a container's own view replaces.
+const IN_PROC: [&str; 11] = [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "net/dev",
+    "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+];
+
+/// Where a mount may go, by its path.
+fn kernels(destination: &Path, fstype: &str) -> Result<Kernels, Error> {
+    let proc = match destination.strip_prefix("/proc") {
+        Ok(inside) if IN_PROC.iter().any(|name| Path::new(name) == inside) => true,
+        Ok(inside) if inside.as_os_str().is_empty() && matches!(fstype, "proc" | "bind") => false,
+        Ok(_) => {
+            return Err(Error::config(format!(
+                "{} cannot be mounted on: it is inside /proc",
+                destination.display()
+            )));
+        }
+        Err(_) => false,
+    };
+    Ok(Kernels { proc, sys: destination.starts_with("/sys") })
+}
+
 fn bind(source: &Path, destination: &Path, file: bool, options: &Options) -> Result<Step, Error> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    let mut target = Target::below_root(destination, file, "a mount's destination")?;
+    target.kernels = kernels(destination, "bind")?;
+    let subdir = options.subdir.as_deref().map(|subdir| c_string(subdir, "a mount option"));
     let bind = Bind {
         source: c_path(source, "a mount's source")?,
+        subdir: subdir.transpose()?,
         recursive: options.recursive,
         attributes: options.attributes,
         recursive_attributes: options.recursive_attributes,
         propagation: options.propagation.unwrap_or(private),
-        target: Target::below_root(destination, file, "a mount's destination")?,
+        target,
     };
     let what = format!("bind {} on {}", source.display(), destination.display());
     Ok(Step::new(what, Op::Bind(bind)))
@@ -118,6 +173,10 @@ fn mount_of(fstype: &str, source: &Path, destination: &Path, options: &Options) 
     let mut target = Target::below_root(destination, false, "a mount's destination")?;
     // A link in the image must not decide where these go: masked and read-only paths rely on them.
     target.plain = matches!(fstype, "proc" | "sysfs");
+    target.kernels = kernels(destination, fstype)?;
+    if options.subdir.is_some() {
+        return Err(Error::config("mount option \"X-mount.subdir\" is one of bind mounts"));
+    }
     let attributes = options.attributes.set | options.recursive_attributes.set;
     let new = NewMount {
         fstype: c_string(fstype, "a mount's type")?,

@@ -5,6 +5,8 @@ use rustix::mount::MountPropagationFlags as Propagation;
 use crate::container::Error;
 use crate::container::step::Attributes;
 
+const SUBDIR: &str = "X-mount.subdir=";
+
 /// A mount's options, understood.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
@@ -17,6 +19,8 @@ pub(super) struct Options {
     /// Of it and everything below it.
     pub(super) recursive_attributes: Attributes,
     pub(super) propagation: Option<Propagation>,
+    /// A path below a bind mount's source that is mounted instead, as mount(8) knows it.
+    pub(super) subdir: Option<String>,
     /// What the file system itself understands, with values where there are.
     pub(super) data: Vec<(String, Option<String>)>,
 }
@@ -117,6 +121,7 @@ impl Options {
             "remount" | "tmpcopyup" | "idmap" | "ridmap" => {
                 return Err(Error::unsupported(format!("mount option {word:?} for {destination}")));
             }
+            _ if word.starts_with(SUBDIR) => self.subdir = word.strip_prefix(SUBDIR).map(str::to_owned),
             _ => self.data.push(match word.split_once('=') {
                 Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                 None => (word.to_owned(), None),
