@@ -3,6 +3,7 @@
 //! The file has Docker's keys where Docker has one. As in dockerd, a value given by flag and by file is an error: nobody
 //! could tell which one holds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use beeline_api::{HostAddr, InvalidHost};
-use beeline_engine::{AddressPool, DatapathLog, Guard, InstanceId, Rules};
+use beeline_engine::{AddressPool, DatapathLog, Guard, InstanceId, LogDriver, Rules};
 use clap::{Parser, ValueEnum};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
@@ -80,6 +81,12 @@ pub(crate) struct Flags {
     ip_masq: Option<bool>,
     #[command(flatten)]
     policy: PolicyFlags,
+    /// The log driver of containers that name none [default: json-file]
+    #[arg(long, value_name = "DRIVER")]
+    log_driver: Option<String>,
+    /// An option of that driver: NAME=VALUE; may be repeated
+    #[arg(long, value_name = "OPTION")]
+    log_opt: Vec<String>,
     /// How many connections can be tracked at once [default: 262144]
     #[arg(long, value_name = "NUMBER")]
     conntrack_entries: Option<u32>,
@@ -117,6 +124,8 @@ struct File {
     beeline_bridge_allow: Option<Vec<String>>,
     beeline_bridge_deny: Option<Vec<String>>,
     beeline_guard: Option<Devices>,
+    log_driver: Option<String>,
+    log_opts: Option<BTreeMap<String, String>>,
     conntrack_entries: Option<u32>,
 }
 
@@ -192,6 +201,7 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) bridge_rules: Rules,
     pub(crate) guard: Guard,
+    pub(crate) log: LogDriver,
     pub(crate) conntrack_entries: u32,
 }
 
@@ -240,12 +250,33 @@ impl Settings {
                 ("beeline-bridge-allow", policy.bridge_allow, file.beeline_bridge_allow),
                 ("beeline-bridge-deny", policy.bridge_deny, file.beeline_bridge_deny),
             )?,
+            log: log(
+                either("log-driver", flags.log_driver, file.log_driver)?,
+                either("log-opts", log_options(&flags.log_opt)?, file.log_opts)?,
+            )?,
             guard: guard(policy.guard, file.beeline_guard)?,
             conntrack_entries: either("conntrack-entries", flags.conntrack_entries, file.conntrack_entries)?
                 .unwrap_or(262_144),
             run,
         })
     }
+}
+
+/// The options given as flags, if any are.
+fn log_options(flags: &[String]) -> Result<Option<BTreeMap<String, String>>> {
+    let pair = |flag: &String| {
+        let pair = flag.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        pair.ok_or_else(|| anyhow!("invalid log-opt {flag:?}: use NAME=VALUE"))
+    };
+    let options = flags.iter().map(pair).collect::<Result<BTreeMap<_, _>>>()?;
+    Ok(Some(options).filter(|options| !options.is_empty()))
+}
+
+/// The log driver of containers that name none.
+fn log(driver: Option<String>, options: Option<BTreeMap<String, String>>) -> Result<LogDriver> {
+    let log = LogDriver { driver: driver.unwrap_or_default(), options: options.unwrap_or_default() };
+    log.check().context("log-driver and log-opts")?;
+    Ok(log)
 }
 
 /// Reads `base=10.10.0.0/16,size=24`.
@@ -389,6 +420,18 @@ mod tests {
         let nested = error(parse("{\"hosts\": [\"unix:///a\", 5]}"));
         assert!(nested.contains("hosts[1]"), "{nested}");
         assert!(error(parse("{} x")).contains("trailing characters at line 1"));
+    }
+
+    #[test]
+    fn the_log_driver_is_checked_with_its_options() {
+        let file = parse(r#"{"log-driver": "local", "log-opts": {"max-size": "1m"}}"#).unwrap();
+        let by_file = Settings::merge(flags(&[]), file).unwrap();
+        let args = ["--log-driver", "local", "--log-opt", "max-size=1m"];
+        assert_eq!(by_file, Settings::merge(flags(&args), File::default()).unwrap());
+        let wrong = error(Settings::merge(flags(&["--log-driver", "fluentd"]), File::default()));
+        assert!(wrong.contains("no log driver named 'fluentd'"), "{wrong}");
+        let wrong = error(Settings::merge(flags(&["--log-opt", "colour=red"]), File::default()));
+        assert!(wrong.contains("unknown log opt 'colour' for json-file"), "{wrong}");
     }
 
     #[test]

@@ -111,6 +111,7 @@ fn engine_config(settings: &Settings) -> Result<EngineConfig> {
         rules: settings.rules.clone(),
         bridge_rules: settings.bridge_rules.clone(),
         guard: settings.guard.clone(),
+        log: settings.log.clone(),
         ..defaults
     })
 }

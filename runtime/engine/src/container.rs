@@ -8,6 +8,7 @@ mod files;
 pub(crate) mod filter;
 mod gateway;
 pub(crate) mod handle;
+pub(crate) mod log;
 mod merge;
 pub(crate) mod mode;
 mod mounts;

@@ -43,6 +43,8 @@ pub struct EngineInfo {
     pub memory: u64,
     /// The host's name.
     pub hostname: String,
+    /// The log driver of containers that name none.
+    pub log_driver: String,
     /// The uplinks with the guard, such as `eth0 (native)`.
     pub guards: Vec<String>,
     /// What an administrator should know.
@@ -89,6 +91,7 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
         cpus: shared.cpus,
         memory: memory(),
         hostname: text(nix::sys::utsname::UtsName::nodename),
+        log_driver: shared.config.log.name().to_owned(),
         guards: guards.map(|guard| format!("{} ({})", guard.device, guard.mode)).collect(),
         warnings: firewall_warnings(&shared.net),
     }

@@ -33,6 +33,7 @@ pub use container::config::{
     PortBinding, RestartPolicy, Ulimit,
 };
 pub use container::filter::{Filters, ListOptions};
+pub use container::log::log_drivers;
 pub use container::status::{ContainerState, ContainerStatus};
 pub use container::view::{ContainerPaths, ContainerView, Created, EndpointView, MountView, PortMapping};
 pub use engine::Engine;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use beeline_net::{Guard, Rules};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::container::config::LogDriver;
 use crate::identity::InstanceId;
 
 /// How much the kernel side logs.
@@ -75,6 +76,8 @@ pub struct EngineConfig {
     pub bridge_rules: Rules,
     /// The uplinks at which denied sources are dropped before anything else sees their packets.
     pub guard: Guard,
+    /// The log driver of containers that name none, with its options.
+    pub log: LogDriver,
 }
 
 impl EngineConfig {
@@ -100,6 +103,7 @@ impl EngineConfig {
             rules: Rules::default(),
             bridge_rules: Rules::default(),
             guard: Guard::Off,
+            log: LogDriver::default(),
         }
     }
 }

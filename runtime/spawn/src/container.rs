@@ -45,6 +45,9 @@ pub use join::{Membership, join};
 use crate::cgroup::Cgroup;
 use crate::seccomp::Program;
 
+/// The annotation that, with the value `true`, asks for a small init before the command: it hands signals on and reaps.
+pub const INIT: &str = "beeline.init";
+
 /// What becomes a container's root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -9,5 +9,8 @@ mod shim;
 mod spawner;
 pub mod view;
 
-pub use shim::{JsonFileLog, LogConfig, Network, ShimRequest, connect_shim};
+pub use shim::{
+    FileLog, LogConfig, LogFormat, Network, RemoteLog, ShimRequest, SyslogAddress, SyslogFormat, SyslogLog,
+    connect_shim,
+};
 pub use spawner::{SPAWNER_ARG, Spawner, SpawnerError, spawner_main};

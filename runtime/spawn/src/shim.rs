@@ -26,7 +26,9 @@ use nix::sys::signal::{SigHandler, Signal};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::DumpableBehavior;
 
-pub use request::{JsonFileLog, LogConfig, Network, ShimRequest};
+pub use request::{
+    FileLog, LogConfig, LogFormat, Network, RemoteLog, ShimRequest, SyslogAddress, SyslogFormat, SyslogLog,
+};
 pub use socket::connect as connect_shim;
 
 use crate::protocol::{self, Event, Failure, FailureKind};

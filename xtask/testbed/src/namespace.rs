@@ -45,6 +45,20 @@ impl NetNs {
         command
     }
 
+    /// Does `work` on a thread in the namespace: a socket that it makes stays there.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let namespace = std::fs::File::open(self.path())?;
+        let enter = move || -> Result<T> {
+            nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET)?;
+            Ok(work())
+        };
+        std::thread::scope(|scope| scope.spawn(enter).join())
+            .map_err(|_| anyhow::anyhow!("the work panicked"))?
+    }
+
     /// The names of the links in the namespace.
     ///
     /// # Errors

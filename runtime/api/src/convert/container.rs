@@ -82,7 +82,12 @@ pub(crate) fn inspect(view: &ContainerView, version: ApiVersion) -> ContainerIns
         resolv_conf_path: text(&paths.resolv_conf),
         hostname_path: text(&paths.hostname),
         hosts_path: text(&paths.hosts),
-        log_path: text(&paths.log),
+        // Docker shows the one format that others read.
+        log_path: if matches!(view.config.host.log.driver.as_str(), "" | "json-file") {
+            text(&paths.log)
+        } else {
+            String::new()
+        },
         name: format!("/{}", view.name),
         restart_count: i64::try_from(view.restart_count).unwrap_or(i64::MAX),
         driver: "overlay2".to_owned(),

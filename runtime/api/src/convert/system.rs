@@ -11,8 +11,6 @@ use jiff::Timestamp;
 use super::signed;
 use crate::VERSION;
 
-/// The log drivers the shim has.
-const LOG_DRIVERS: [&str; 2] = ["json-file", "none"];
 const NETWORK_DRIVERS: [&str; 3] = ["bridge", "host", "null"];
 
 pub(crate) fn version(engine: &EngineInfo) -> VersionResponse {
@@ -75,7 +73,7 @@ pub(crate) fn info(engine: &EngineInfo) -> Info {
             volume: vec!["local".to_owned()],
             network: NETWORK_DRIVERS.map(str::to_owned).into(),
             authorization: None,
-            log: LOG_DRIVERS.map(str::to_owned).into(),
+            log: beeline_engine::log_drivers().map(str::to_owned).collect(),
         },
         memory_limit: true,
         swap_limit: true,
@@ -90,7 +88,7 @@ pub(crate) fn info(engine: &EngineInfo) -> Info {
         oom_kill_disable: engine.cgroup_version == "1",
         n_goroutines: entries("/proc/self/task"),
         system_time: Timestamp::now().to_string(),
-        logging_driver: "json-file".to_owned(),
+        logging_driver: engine.log_driver.clone(),
         cgroup_driver: "cgroupfs".to_owned(),
         cgroup_version: engine.cgroup_version.to_owned(),
         n_events_listener: 0,
@@ -112,7 +110,8 @@ pub(crate) fn info(engine: &EngineInfo) -> Info {
         swarm: Swarm { local_node_state: "inactive".to_owned(), ..Swarm::default() },
         // Containers survive the daemon, always.
         live_restore_enabled: true,
-        init_binary: String::new(),
+        // Built in: nothing is executed for it.
+        init_binary: "beeline".to_owned(),
         containerd_commit: not_there(),
         runc_commit: not_there(),
         init_commit: not_there(),

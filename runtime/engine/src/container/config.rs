@@ -198,9 +198,9 @@ pub struct RestartPolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogDriver {
-    /// `json-file` (also if empty) or `none`.
+    /// `json-file` (also if empty), `local`, `syslog`, `journald` or `none`.
     pub driver: String,
-    /// `max-size`, `max-file`.
+    /// What the driver has: `max-size`, `mode`, …
     pub options: BTreeMap<String, String>,
 }
 

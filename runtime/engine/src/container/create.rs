@@ -10,7 +10,7 @@ use crate::container::merge::{ImageDefaults, merge};
 use crate::container::mode::NetworkMode;
 use crate::container::record::{Record, Runtime};
 use crate::container::view::Created;
-use crate::container::{mode, mounts, names, size, validate, volumes};
+use crate::container::{mode, mounts, names, validate, volumes};
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
 use crate::shared::Shared;
@@ -31,9 +31,8 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     mode::check_mode(&config)?;
     let networks = mode::settle(&shared.networks, &mut config, request.networks)?;
     join_container(shared, &mut config);
-    adapt(&mut config);
+    adapt(&mut config, shared);
     let mut warnings = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
-    check_log(&config)?;
     let image = shared.images.resolve(&config.image)?;
     check_platform(request.platform.as_deref(), &config.image, &image)?;
     merge(&mut config, ImageDefaults::of(&image))?;
@@ -75,9 +74,10 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     Ok(Created { id, warnings })
 }
 
-/// What follows from what is given: as much swap as memory, unless the user says otherwise.
-fn adapt(config: &mut ContainerConfig) {
+/// What follows from what is given: as much swap as memory, and the daemon's log driver, unless the user says otherwise.
+fn adapt(config: &mut ContainerConfig, shared: &Shared) {
     let host = &mut config.host;
+    host.log.or(&shared.config.log);
     if host.memory > 0 && host.memory_swap == 0 {
         host.memory_swap = host.memory.saturating_mul(2);
     }
@@ -127,28 +127,4 @@ fn check_platform(wanted: Option<&str>, reference: &str, image: &beeline_image::
          ({wanted})",
         image.os, image.architecture
     )))
-}
-
-fn check_log(config: &ContainerConfig) -> Result<(), Error> {
-    let log = &config.host.log;
-    for (key, value) in &log.options {
-        let valid = match (log.driver.as_str(), key.as_str()) {
-            ("" | "json-file", "max-size") => size::parse(value).is_some_and(|size| size > 0),
-            ("" | "json-file", "max-file") => value.parse::<u32>().is_ok_and(|files| files > 0),
-            _ => {
-                return Err(Error::Invalid(format!(
-                    "unknown log opt '{key}' for {} log driver",
-                    driver(&log.driver)
-                )));
-            }
-        };
-        if !valid {
-            return Err(Error::Invalid(format!("invalid value for log opt '{key}': {value}")));
-        }
-    }
-    Ok(())
-}
-
-fn driver(name: &str) -> &str {
-    if name.is_empty() { "json-file" } else { name }
 }

@@ -5,10 +5,10 @@ mod linux;
 mod mounts;
 mod resources;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use beeline_spawn::container::defaults;
+use beeline_spawn::container::{INIT, defaults};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     BoxBuilder, LinuxCapabilitiesBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, Spec,
@@ -64,6 +64,9 @@ fn build(input: Input<'_>) -> Result<Spec, OciSpecError> {
     }
     if let Some(process) = spec.process_mut() {
         plan_process(input, process)?;
+    }
+    if config.host.init == Some(true) {
+        spec.set_annotations(Some(HashMap::from([(INIT.to_owned(), "true".to_owned())])));
     }
     let mounts = mounts::mounts(input, spec.mounts_mut().take().unwrap_or_default())?;
     spec.set_mounts(Some(mounts));

@@ -94,7 +94,7 @@ pub(crate) fn containers_dir(root: &Path) -> std::path::PathBuf {
 /// A container's files below `root`.
 pub(crate) fn paths(root: &Path, record: &Record, layers: Vec<std::path::PathBuf>) -> ContainerPaths {
     let directory = containers_dir(root).join(record.id.as_str());
-    let logged = record.config.host.log.driver != "none";
+    let logged = record.config.host.log.format().is_some();
     ContainerPaths {
         hosts: directory.join("hosts"),
         hostname: directory.join("hostname"),

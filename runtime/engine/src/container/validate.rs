@@ -164,12 +164,11 @@ fn network(config: &ContainerConfig, warnings: &mut Vec<String>) -> Result<(), E
 /// Refuses by name what the namespaces and policies of this version cannot do.
 fn modes(config: &ContainerConfig) -> Result<(), Error> {
     let host = &config.host;
-    let supported: [(&str, &str, &[&str]); 5] = [
+    let supported: [(&str, &str, &[&str]); 4] = [
         ("PID mode", &host.pid_mode, &["", "private", "host"]),
         ("IPC mode", &host.ipc_mode, &["", "private", "shareable", "host"]),
         ("UTS mode", &host.uts_mode, &["", "private", "host"]),
         ("cgroup namespace mode", &host.cgroupns_mode, &["", "private", "host"]),
-        ("log driver", &host.log.driver, &["", "json-file", "none"]),
     ];
     for (what, value, known) in supported {
         if !known.contains(&value) {
@@ -177,14 +176,12 @@ fn modes(config: &ContainerConfig) -> Result<(), Error> {
         }
     }
     host.restart_policy.check()?;
+    host.log.check()?;
     if host.auto_remove && !host.restart_policy.is_none() {
         return invalid("can't create 'AutoRemove' container with restart policy".into());
     }
     if !host.cgroup_parent.is_empty() {
         return Err(Error::NotImplemented("a cgroup parent cannot be chosen for a container".into()));
-    }
-    if host.init == Some(true) {
-        return Err(Error::NotImplemented("an init process before the command is not supported".into()));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beeline_spawn::LogFormat;
 use beeline_spawn::log::{ReadOptions, Reader};
 use beeline_spawn::protocol::Stream;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -30,9 +31,9 @@ pub(crate) fn open(
     query: LogQuery,
 ) -> Result<LogStream, Error> {
     let view = views.borrow_and_update().clone();
-    if view.config.host.log.driver == "none" {
+    let Some(format) = view.config.host.log.format() else {
         return Err(Error::NotImplemented("configured logging driver does not support reading".into()));
-    }
+    };
     if !query.stdout && !query.stderr {
         return Err(Error::Invalid("You must choose at least one stream".into()));
     }
@@ -40,7 +41,7 @@ pub(crate) fn open(
     let tty = view.config.tty;
     tokio::spawn(async move {
         let path = view.paths.log.clone();
-        if let Err(source) = pump(&path, &query, views, &sender).await {
+        if let Err(source) = pump(&path, format, &query, views, &sender).await {
             // A client that is gone needs no error.
             let _ = sender.send(Err(Error::File { operation: "read log", path, source })).await;
         }
@@ -50,6 +51,7 @@ pub(crate) fn open(
 
 async fn pump(
     path: &Path,
+    format: LogFormat,
     query: &LogQuery,
     mut views: watch::Receiver<Arc<ContainerView>>,
     sender: &mpsc::Sender<Result<LogEntry, Error>>,
@@ -59,7 +61,7 @@ async fn pump(
         if query.follow { path.parent().and_then(|directory| Watch::new(directory).ok()) } else { None };
     let options = ReadOptions { tail: query.tail, since: query.since, until: query.until };
     let opened = path.to_owned();
-    let mut reader = blocking(move || Reader::open(&opened, options)).await?;
+    let mut reader = blocking(move || Reader::open(&opened, format, options)).await?;
     let exits = views.borrow().exits;
     loop {
         // Looked at before reading: the output of a run that has ended is complete.

@@ -4,6 +4,7 @@
 //! threads may have held any lock. It calls the kernel with what [`super::plan`] prepared, and nothing else.
 
 mod confine;
+mod init;
 mod member;
 mod mounts;
 mod overlay;
@@ -122,7 +123,10 @@ fn run(plan: &mut Plan, socket: BorrowedFd<'_>, parent: &sync::Parent) {
             syscall::exit(CHILD_FAILED);
         }
     }
-    let error = execute(plan);
+    let error = match if plan.init { init::stay(child.socket) } else { Ok(()) } {
+        Ok(()) => execute(plan),
+        Err(error) => error,
+    };
     sync::tell_not_executed(child.socket, error);
     syscall::exit(CHILD_FAILED)
 }

@@ -21,7 +21,7 @@ pub(super) use command::{Command, Strings};
 
 use super::step::{Op, Step, Target};
 use super::user::Wanted;
-use super::{Error, NetNs, Rootfs, Stdio, sync};
+use super::{Error, INIT, NetNs, Rootfs, Stdio, sync};
 use crate::cgroup::Cgroup;
 use crate::seccomp::{self, Program};
 
@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub(super) confine_from: usize,
     pub(super) user: Wanted,
     pub(super) command: Command,
+    /// An init of ours stays before the command.
+    pub(super) init: bool,
 }
 
 impl Plan {
@@ -73,6 +75,7 @@ impl Plan {
             confine_from,
             user: Wanted::new(process, spec.annotations().as_ref()),
             command: Command::new(process)?,
+            init: annotations(spec).any(|(key, value)| key == INIT && value == "true"),
         })
     }
 
@@ -83,6 +86,10 @@ impl Plan {
             _ => None,
         })
     }
+}
+
+fn annotations(spec: &Spec) -> impl Iterator<Item = (&String, &String)> {
+    spec.annotations().iter().flatten()
 }
 
 /// Refuses by name what a process is to have and is not done, so that nothing is silently missing.

@@ -90,6 +90,44 @@ pub(super) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Child: blocks every signal.
+pub(super) fn block_all_signals() {
+    block_signals();
+}
+
+/// Child: copies this process. `None` in the copy.
+pub(super) fn fork() -> Result<Option<Pid>, Errno> {
+    // SAFETY: without CLONE_VM the copy has memory of its own and goes on where this process does; no pointer is given.
+    let result = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    check(result).map(|pid| i32::try_from(pid).ok().and_then(Pid::from_raw))
+}
+
+/// Child: waits for any signal, all of which are blocked, and takes it.
+pub(super) fn await_signal() -> libc::c_int {
+    let all = u64::MAX;
+    loop {
+        // SAFETY: the kernel reads a set of the size given, and nothing is asked for but the number.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigtimedwait,
+                ptr::from_ref(&all),
+                ptr::null_mut::<libc::siginfo_t>(),
+                ptr::null::<libc::timespec>(),
+                8_usize,
+            )
+        };
+        if let Some(signal) = i32::try_from(result).ok().filter(|signal| *signal > 0) {
+            return signal;
+        }
+    }
+}
+
+/// Child: sends a signal, whatever its number. One that has ended needs none.
+pub(super) fn kill(pid: Pid, signal: libc::c_int) {
+    // SAFETY: the call takes numbers only.
+    unsafe { libc::syscall(libc::SYS_kill, pid.as_raw_nonzero().get(), signal) };
+}
+
 fn block_signals() -> libc::sigset_t {
     // SAFETY: sigset_t is an array of integers, for which zero is valid.
     let (mut all, mut previous): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };

@@ -1,8 +1,11 @@
 //! One line of a log file: Docker's format, written and read.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::record::Record;
 use crate::protocol::Stream;
 
 /// One record of a log.
@@ -29,24 +32,42 @@ impl LogLine {
 
 /// Appends one record in Docker's format to `out`. Bytes that are no UTF-8 become U+FFFD, one for each, as Docker
 /// does; so do its escapes. `time` is RFC 3339.
-pub(super) fn append(out: &mut Vec<u8>, text: &[u8], newline: bool, stream: Stream, time: &str) {
+pub(super) fn append(out: &mut Vec<u8>, record: &Record, attributes: &str, time: &str) {
     out.extend_from_slice(b"{\"log\":\"");
-    for chunk in text.utf8_chunks() {
+    for chunk in record.text.utf8_chunks() {
         append_escaped(out, chunk.valid());
         for _ in chunk.invalid() {
             out.extend_from_slice(b"\\ufffd");
         }
     }
-    if newline {
+    if record.newline {
         out.extend_from_slice(b"\\n");
     }
-    let stream: &[u8] = match stream {
-        Stream::Stdout => b"\",\"stream\":\"stdout\",\"time\":\"",
-        Stream::Stderr => b"\",\"stream\":\"stderr\",\"time\":\"",
+    let stream: &[u8] = match record.stream {
+        Stream::Stdout => b"\",\"stream\":\"stdout\"",
+        Stream::Stderr => b"\",\"stream\":\"stderr\"",
     };
     out.extend_from_slice(stream);
+    out.extend_from_slice(attributes.as_bytes());
+    out.extend_from_slice(b",\"time\":\"");
     out.extend_from_slice(time.as_bytes());
     out.extend_from_slice(b"\"}\n");
+}
+
+/// The labels and variables of a log, as they stand in each of its records.
+pub(super) fn attributes(attributes: &BTreeMap<String, String>) -> String {
+    let text = serde_json::to_string(attributes).unwrap_or_default();
+    if attributes.is_empty() { String::new() } else { format!(",\"attrs\":{text}") }
+}
+
+/// Text of which each byte that is no UTF-8 becomes U+FFFD.
+pub(super) fn lossy(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }
 
 /// Appends valid text with what JSON, and Docker beyond it, escapes.
@@ -88,10 +109,25 @@ mod tests {
 
     const TIME: &str = "2026-11-23T22:30:14.5Z";
 
+    fn record(text: &[u8], newline: bool, stream: Stream) -> Record {
+        Record { stream, text: text.to_vec(), newline, ordinal: 0, time: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn labels_go_with_each_record() {
+        let labels = BTreeMap::from([("a".to_owned(), "\"1\"".to_owned())]);
+        let mut out = Vec::new();
+        append(&mut out, &record(b"x", true, Stream::Stdout), &attributes(&labels), TIME);
+        let expected =
+            r#"{"log":"x\n","stream":"stdout","attrs":{"a":"\"1\""},"time":"2026-11-23T22:30:14.5Z"}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{expected}\n"));
+        assert_eq!(attributes(&BTreeMap::new()), "");
+    }
+
     #[test]
     fn a_record_is_written_as_docker_writes_it() {
         let mut out = Vec::new();
-        append(&mut out, b"a\t\"b\\<&>\x1b[0m\r", true, Stream::Stderr, TIME);
+        append(&mut out, &record(b"a\t\"b\\<&>\x1b[0m\r", true, Stream::Stderr), "", TIME);
         let expected = r#"{"log":"a\u0009\"b\\\u003c\u0026\u003e\u001b[0m\r\n","stream":"stderr","time":"2026-11-23T22:30:14.5Z"}"#;
         assert_eq!(String::from_utf8(out).unwrap(), format!("{expected}\n"));
     }
@@ -99,7 +135,8 @@ mod tests {
     #[test]
     fn every_invalid_byte_becomes_a_replacement_character() {
         let mut out = Vec::new();
-        append(&mut out, b"\xff\xc3x\xe2\x80", false, Stream::Stdout, TIME);
+        append(&mut out, &record(b"\xff\xc3x\xe2\x80", false, Stream::Stdout), "", TIME);
+        assert_eq!(lossy(b"\xff\xc3x\xe2\x80"), LogLine::parse(&out).unwrap().log);
         assert_eq!(LogLine::parse(&out).unwrap().log, "\u{fffd}\u{fffd}x\u{fffd}\u{fffd}");
     }
 
@@ -115,7 +152,7 @@ mod tests {
         #[test]
         fn text_survives(text in "\\PC*|[\\x00-\\x7f\u{2028}\u{2029}]*", newline: bool) {
             let mut out = Vec::new();
-            append(&mut out, text.as_bytes(), newline, Stream::Stdout, TIME);
+            append(&mut out, &record(text.as_bytes(), newline, Stream::Stdout), "", TIME);
             prop_assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
             let expected = if newline { format!("{text}\n") } else { text };
             prop_assert_eq!(LogLine::parse(&out).unwrap(), LogLine { log: expected, stream: Stream::Stdout, time: TIME.parse().unwrap() });

@@ -8,10 +8,14 @@ use proptest::prelude::*;
 
 use super::{LogLine, ReadOptions, Reader, Writer};
 use crate::protocol::Stream;
-use crate::shim::JsonFileLog;
+use crate::shim::{FileLog, LogFormat};
 
-fn log(dir: &Path, max_size: u64, max_file: u32) -> JsonFileLog {
-    JsonFileLog { path: dir.join("container.log"), max_size, max_file }
+fn log(dir: &Path, max_size: u64, max_file: u32) -> FileLog {
+    FileLog { max_size, max_file, ..FileLog::json(dir.join("container.log")) }
+}
+
+fn local(dir: &Path, max_size: u64, max_file: u32) -> FileLog {
+    FileLog { max_size, max_file, ..FileLog::local(dir.join("container.log")) }
 }
 
 fn at(second: i64) -> Timestamp {
@@ -19,7 +23,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn read(path: &Path, options: ReadOptions) -> Vec<LogLine> {
-    drain(&mut Reader::open(path, options).unwrap())
+    drain(&mut Reader::open(path, LogFormat::Json, options).unwrap())
 }
 
 fn drain(reader: &mut Reader) -> Vec<LogLine> {
@@ -86,6 +90,41 @@ fn rotation_keeps_the_newest_files() {
 }
 
 #[test]
+fn a_compressed_log_is_read_and_tailed_like_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = local(dir.path(), 1000, 4);
+    let mut writer = Writer::new(config.clone());
+    let all: Vec<_> = (0..100).map(|number| format!("line {number}\n")).collect();
+    for line in &all {
+        writer.write(Stream::Stdout, line.as_bytes(), at(1));
+    }
+    writer.finish(at(1));
+    let expected = ["container.log", "container.log.1.gz", "container.log.2.gz", "container.log.3.gz"];
+    assert_eq!(names(dir.path()), expected);
+    let whole = |tail| {
+        let options = ReadOptions { tail, ..ReadOptions::default() };
+        drain(&mut Reader::open(&config.path, config.format, options).unwrap())
+    };
+    let lines = whole(None);
+    assert!(lines.len() > 60, "{}", lines.len());
+    assert_eq!(texts(&lines), all[100 - lines.len()..]);
+    for tail in [0, 1, 30, 70, 1000] {
+        assert_eq!(texts(&whole(Some(tail))), all[100 - tail.min(lines.len())..]);
+    }
+}
+
+#[test]
+fn a_damaged_length_is_an_error_and_no_endless_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = local(dir.path(), 1000, 4);
+    fs::write(&config.path, b"\xff\xff\xff\xffrubbish\xff\xff\xff\xff").unwrap();
+    let mut reader = Reader::open(&config.path, config.format, ReadOptions::default()).unwrap();
+    assert!(reader.next_line().is_err());
+    let tail = ReadOptions { tail: Some(3), ..ReadOptions::default() };
+    assert!(Reader::open(&config.path, config.format, tail).unwrap().next_line().is_err());
+}
+
+#[test]
 fn one_burst_is_rotated_like_many_writes() {
     let dir = tempfile::tempdir().unwrap();
     let config = log(dir.path(), 1000, 2);
@@ -140,7 +179,7 @@ fn a_log_that_cannot_be_opened_drops_and_counts() {
 fn a_missing_log_is_empty_and_then_followed() {
     let dir = tempfile::tempdir().unwrap();
     let config = log(dir.path(), 1000, 2);
-    let mut reader = Reader::open(&config.path, ReadOptions::default()).unwrap();
+    let mut reader = Reader::open(&config.path, config.format, ReadOptions::default()).unwrap();
     assert_eq!(reader.next_line().unwrap(), None);
     Writer::new(config).write(Stream::Stdout, b"late\n", at(1));
     assert_eq!(texts(&drain(&mut reader)), ["late\n"]);
@@ -155,7 +194,7 @@ fn since_and_until_bound_what_is_read() {
         writer.write(Stream::Stdout, format!("{second}\n").as_bytes(), at(second));
     }
     let options = ReadOptions { tail: Some(8), since: Some(at(4)), until: Some(at(6)) };
-    let mut reader = Reader::open(&config.path, options).unwrap();
+    let mut reader = Reader::open(&config.path, config.format, options).unwrap();
     assert_eq!(texts(&drain(&mut reader)), ["4\n", "5\n", "6\n"]);
     assert!(reader.ended());
 }
@@ -165,7 +204,7 @@ fn malformed_records_are_left_out_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let config = log(dir.path(), 100_000, 2);
     fs::write(&config.path, b"\0\0\0garbage\n{\"log\":\"cut").unwrap();
-    let mut reader = Reader::open(&config.path, ReadOptions::default()).unwrap();
+    let mut reader = Reader::open(&config.path, config.format, ReadOptions::default()).unwrap();
     assert_eq!(reader.next_line().unwrap(), None);
     assert_eq!(reader.malformed(), 1);
     fs::rename(&config.path, dir.path().join("container.log.1")).unwrap();
@@ -224,13 +263,13 @@ proptest! {
 
     #[test]
     fn a_follower_misses_nothing_across_rotations(
-        output in output(), max_file in 2_u32..5, reads in prop::collection::vec(any::<bool>(), 40),
+        output in output(), max_file in 2_u32..5, packed: bool, reads in prop::collection::vec(any::<bool>(), 40),
     ) {
         let dir = tempfile::tempdir().unwrap();
         // A follower that is never more than one piece behind: a piece must not rotate it out of reach.
-        let config = log(dir.path(), 150_000, max_file);
+        let config = if packed { local } else { log }(dir.path(), 150_000, max_file);
         let mut writer = Writer::new(config.clone());
-        let mut reader = Reader::open(&config.path, ReadOptions::default()).unwrap();
+        let mut reader = Reader::open(&config.path, config.format, ReadOptions::default()).unwrap();
         let (mut followed, mut written) = (String::new(), Vec::new());
         for ((_, piece), read) in output.iter().zip(reads) {
             writer.write(Stream::Stdout, piece, at(1));

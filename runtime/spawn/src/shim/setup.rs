@@ -16,6 +16,7 @@ use super::socket::Listener;
 use super::terminal::Terminal;
 use crate::cgroup::{self, Cgroup, Hierarchy};
 use crate::container::{self, Created, NetNs, Stdio};
+use crate::log::Writer;
 use crate::protocol::Stream;
 use crate::seccomp::{self, Program};
 
@@ -30,6 +31,8 @@ pub(super) enum Error {
     Cgroup(#[from] cgroup::Error),
     #[error("make the container's standard streams")]
     Stdio(#[source] io::Error),
+    #[error("failed to initialize logging driver")]
+    Log(#[source] io::Error),
     #[error("listen on shim.sock in {}", path.display())]
     Listen { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -49,6 +52,7 @@ pub(super) struct Made {
     pub(super) terminal: Option<Terminal>,
     pub(super) input: Option<OwnedFd>,
     pub(super) sources: Vec<Source>,
+    pub(super) log: Option<Writer>,
 }
 
 /// Makes the container. If that fails, nothing of it is left.
@@ -90,6 +94,7 @@ fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<Owne
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
     cgroup.create(&resources)?;
     let oom_kills = cgroup.oom_kills().unwrap_or(0);
+    let log = Writer::open(&request.log).map_err(Error::Log)?;
     let listener = Listener::bind(&request.run_dir)
         .map_err(|source| Error::Listen { path: request.run_dir.clone(), source })?;
     let process = spec.process().as_ref();
@@ -98,11 +103,12 @@ fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<Owne
         let size = process.and_then(oci_spec::runtime::Process::console_size);
         let (terminal, input, sources) = terminal(&created, size).map_err(Error::Stdio)?;
         let cgroup = cgroup.clone();
-        return Ok(Made { created, cgroup, oom_kills, listener, terminal: Some(terminal), input, sources });
+        let terminal = Some(terminal);
+        return Ok(Made { created, cgroup, oom_kills, listener, terminal, input, sources, log });
     }
     let (stdio, input, sources) = pipes(request.open_stdin).map_err(Error::Stdio)?;
     let created = container::create(spec, &request.rootfs, stdio, netns, cgroup)?;
-    Ok(Made { created, cgroup: cgroup.clone(), oom_kills, listener, terminal: None, input, sources })
+    Ok(Made { created, cgroup: cgroup.clone(), oom_kills, listener, terminal: None, input, sources, log })
 }
 
 /// Pipes: the container's ends, then the shim's.

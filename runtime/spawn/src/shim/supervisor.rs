@@ -21,7 +21,7 @@ use super::client::Client;
 use super::exec::{Ended, Exec, Part, STRAY_PAUSE};
 use super::input::Input;
 use super::output::{Output, Source};
-use super::request::{LogConfig, ShimRequest};
+use super::request::ShimRequest;
 use super::setup::Made;
 use super::socket::Listener;
 use super::terminal::Terminal;
@@ -88,6 +88,8 @@ enum Token {
     Listener,
     Source(Stream),
     Input,
+    /// A log that was full takes more.
+    Log,
     Client(usize),
     Exec(usize, Part),
 }
@@ -95,10 +97,6 @@ enum Token {
 impl Supervisor {
     /// A supervisor that tells `control` that the container is created.
     pub(super) fn new(request: ShimRequest, control: UnixStream, made: Made) -> io::Result<Self> {
-        let log = match &request.log {
-            LogConfig::None => None,
-            LogConfig::JsonFile(config) => Some(Writer::new(config.clone())),
-        };
         let pid = made.created.pid().as_raw_nonzero().get().unsigned_abs();
         let creator = Client::new(control, made.terminal.is_some(), true)?;
         let mut supervisor = Self {
@@ -118,7 +116,7 @@ impl Supervisor {
             clients: Vec::new(),
             sources: made.sources,
             input: Input::new(made.input),
-            log,
+            log: made.log,
             log_dropped: 0,
             failed: None,
             abandoned: false,
@@ -145,6 +143,7 @@ impl Supervisor {
                     Token::Listener => self.accept(),
                     Token::Source(stream) => drop(self.read_output(stream, &mut buffer)),
                     Token::Input => self.input.flush(),
+                    Token::Log => self.log_has_room(),
                     Token::Client(index) => self.serve(index, flags, &mut buffer),
                     Token::Exec(index, part) => self.serve_exec(index, part, flags, &mut buffer),
                 }
@@ -174,7 +173,11 @@ impl Supervisor {
         if self.accept_after.is_none_or(|after| now >= after) {
             add(Token::Listener, self.listener.socket.as_fd(), PollFlags::IN);
         }
-        if !self.clients.iter().any(Client::holds_back) {
+        let log_full = self.log.as_ref().is_some_and(Writer::is_full);
+        if log_full && let Some(room) = self.log.as_ref().and_then(Writer::room) {
+            add(Token::Log, room, PollFlags::IN);
+        }
+        if !log_full && !self.clients.iter().any(Client::holds_back) {
             for source in &self.sources {
                 add(Token::Source(source.stream), source.fd.as_fd(), PollFlags::IN);
             }
@@ -243,6 +246,13 @@ impl Supervisor {
     fn greet(&mut self, mut client: Client) {
         client.send(&super::hello(&self.request.id));
         self.clients.push(client);
+    }
+
+    /// Takes the wake-up; what the log says itself decides.
+    fn log_has_room(&self) {
+        if let Some(room) = self.log.as_ref().and_then(Writer::room) {
+            let _ = rustix::io::read(room, &mut [0; 8]);
+        }
     }
 
     /// Reads one chunk of output and passes it on. Whether there may be more.

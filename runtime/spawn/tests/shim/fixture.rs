@@ -11,7 +11,7 @@ use beeline_spawn::cgroup::Hierarchy;
 use beeline_spawn::container::Rootfs;
 use beeline_spawn::log::{LogLine, ReadOptions, Reader};
 use beeline_spawn::protocol::{self, Attach, Event, Exit, FailureKind, Request, Status};
-use beeline_spawn::{JsonFileLog, LogConfig, Network, ShimRequest, Spawner, connect_shim};
+use beeline_spawn::{FileLog, LogConfig, Network, ShimRequest, Spawner, connect_shim};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -122,15 +122,15 @@ impl Bench {
         fs::create_dir_all(&run_dir).unwrap();
         let cgroup = format!("{}/{id}", self.cgroup);
         fs::write(bundle.join("config.json"), configuration(options, &cgroup)).unwrap();
-        let log = JsonFileLog {
-            path: bundle.join("container.log"),
+        let log = FileLog {
             max_size: options.max_size,
             max_file: options.max_file,
+            ..FileLog::json(bundle.join("container.log"))
         };
         let request = ShimRequest {
             id,
             rootfs: Rootfs::Directory(self.dir.path().join("rootfs")),
-            log: LogConfig::JsonFile(log),
+            log: LogConfig { file: Some(log), ..LogConfig::default() },
             run_dir,
             exit_file: bundle.join("exit.json"),
             network: Network::New,
@@ -247,8 +247,8 @@ impl Container {
     }
 
     fn read_log(&self, options: ReadOptions) -> Vec<LogLine> {
-        let LogConfig::JsonFile(log) = &self.request.log else { panic!("another driver") };
-        let mut reader = Reader::open(&log.path, options).unwrap();
+        let log = self.request.log.file.as_ref().unwrap();
+        let mut reader = Reader::open(&log.path, log.format, options).unwrap();
         let lines = std::iter::from_fn(|| reader.next_line().unwrap()).collect();
         assert_eq!(reader.malformed(), 0);
         lines

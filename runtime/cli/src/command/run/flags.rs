@@ -23,6 +23,15 @@ pub(crate) struct Run {
     /// When to start it again by itself: no, always, unless-stopped, on-failure[:TIMES]
     #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
     pub(crate) restart: Option<RestartPolicy>,
+    /// Where output is kept: json-file, local, syslog, journald or none [default: the daemon's]
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) log_driver: Option<String>,
+    /// An option of the log driver: NAME=VALUE; may be repeated
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) log_opt: Vec<String>,
+    /// Put a small init before the command, which hands signals on and reaps
+    #[arg(long)]
+    pub(crate) init: bool,
     /// Pass standard input on
     #[arg(short, long)]
     pub(crate) interactive: bool,

@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use beeline_wire::container::config::Config;
 use beeline_wire::container::create::{CreateRequest, NetworkingConfig};
-use beeline_wire::container::host_config::{HostConfig, Resources, Ulimit};
+use beeline_wire::container::host_config::{HostConfig, LogConfig, Resources, Ulimit};
 use beeline_wire::go::{Empty, StrSlice};
 
 use super::flags::Run;
@@ -105,6 +105,11 @@ fn host_config(run: &Run) -> Result<HostConfig> {
         links: Some(run.link.clone()).filter(|links| !links.is_empty()),
         port_bindings,
         publish_all_ports: run.publish_all,
+        log_config: LogConfig {
+            kind: run.log_driver.clone().unwrap_or_default(),
+            config: pairs(&run.log_opt),
+        },
+        init: run.init.then_some(true),
         auto_remove: run.rm,
         restart_policy: run.restart.clone().unwrap_or_default(),
         cap_add: Some(StrSlice(run.cap_add.clone())),

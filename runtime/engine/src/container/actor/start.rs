@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use beeline_net::{Net, Netns};
 use beeline_spawn::protocol::{Event, Request};
-use beeline_spawn::{JsonFileLog, LogConfig, Network, ShimRequest, container::Rootfs};
+use beeline_spawn::{Network, ShimRequest, container::Rootfs};
 
 use super::network::{Joined, Plan};
 use super::{Actor, now};
 use crate::container::config::ContainerConfig;
+use crate::container::log;
 use crate::container::policy::Policy;
 use crate::container::ports::{self, PublishRequest, Published};
 use crate::container::prepare::Preparation;
@@ -268,7 +269,7 @@ impl Actor {
                 upper: paths.upper,
                 work: paths.work,
             },
-            log: log_config(config, paths.log),
+            log: log::plan(&self.record, paths.log)?,
             run_dir: self.run_dir(),
             exit_file: paths.directory.join("exit.json"),
             network: network_of(config, netns.is_some()),
@@ -353,20 +354,4 @@ fn network_of(config: &ContainerConfig, has_namespace: bool) -> Network {
     } else {
         Network::New
     }
-}
-
-/// The log driver with the user's options; malformed ones were refused when the container was created.
-fn log_config(config: &ContainerConfig, path: std::path::PathBuf) -> LogConfig {
-    if config.host.log.driver == "none" {
-        return LogConfig::None;
-    }
-    let mut log = JsonFileLog::new(path);
-    let options = &config.host.log.options;
-    if let Some(size) = options.get("max-size").and_then(|size| crate::container::size::parse(size)) {
-        log.max_size = size;
-    }
-    if let Some(files) = options.get("max-file").and_then(|files| files.parse().ok()) {
-        log.max_file = files;
-    }
-    LogConfig::JsonFile(log)
 }

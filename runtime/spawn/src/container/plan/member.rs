@@ -39,6 +39,7 @@ impl Plan {
             confine_from,
             user: Wanted::new(process, None),
             command: Command::new(process)?,
+            init: false,
         })
     }
 }
