@@ -1,5 +1,6 @@
 //! HTTP as Docker's API uses it: errors, parameters, bodies, versions, upgrades.
 
+pub(crate) mod archive;
 pub(crate) mod body;
 pub(crate) mod detached;
 pub(crate) mod error;

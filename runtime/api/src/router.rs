@@ -56,6 +56,13 @@ fn containers() -> Router<App> {
         .route("/containers/{name}/rename", post(container::lifecycle::rename))
         .route("/containers/{name}/resize", post(container::lifecycle::resize))
         .route("/containers/{name}/wait", post(container::wait::wait))
+        .route(
+            "/containers/{name}/archive",
+            get(container::files::get).head(container::files::head).put(container::files::put),
+        )
+        .route("/containers/{name}/export", get(container::files::export))
+        .route("/containers/{name}/changes", get(container::files::changes))
+        .route("/commit", post(container::commit::commit))
         .route("/containers/{name}/logs", get(container::logs::logs))
         .route("/containers/{name}/stats", get(container::stats::stats))
         .route("/containers/{name}/attach", post(container::attach::attach))

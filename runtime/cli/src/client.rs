@@ -149,9 +149,27 @@ impl Client {
         path: &str,
         archive: impl AsyncRead + Send + 'static,
     ) -> Result<Response<Incoming>> {
+        self.send_archive(Method::POST, path, archive).await
+    }
+
+    /// `PUT` with an archive as body.
+    pub(crate) async fn put_archive(
+        &self,
+        path: &str,
+        archive: impl AsyncRead + Send + 'static,
+    ) -> Result<()> {
+        self.send_archive(Method::PUT, path, archive).await.map(drop)
+    }
+
+    async fn send_archive(
+        &self,
+        method: Method,
+        path: &str,
+        archive: impl AsyncRead + Send + 'static,
+    ) -> Result<Response<Incoming>> {
         let frames = ReaderStream::with_capacity(archive, 256 * 1024).map_ok(Frame::data);
         let body = StreamBody::new(frames).boxed_unsync();
-        self.send(Method::POST, path, Some("application/x-tar"), body).await
+        self.send(method, path, Some("application/x-tar"), body).await
     }
 
     /// `POST` that turns the connection into a raw stream (the API's "hijacking").

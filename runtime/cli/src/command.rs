@@ -1,5 +1,10 @@
 //! The commands, one file each.
 
+mod commit;
+mod cp;
+mod create;
+mod diff;
+mod export;
 mod image_progress;
 mod images;
 mod import;
@@ -38,6 +43,8 @@ use crate::error::Outcome;
 pub(crate) enum Command {
     /// Create and start a container from an image
     Run(Box<run::Run>),
+    /// Create a container from an image without starting it
+    Create(Box<create::Create>),
     /// List containers
     Ps(ps::Ps),
     /// Show what a container wrote
@@ -62,6 +69,14 @@ pub(crate) enum Command {
     Kill(kill::Kill),
     /// Remove containers
     Rm(rm::Rm),
+    /// Copy files between a container and here
+    Cp(cp::Cp),
+    /// Show what is different in a container from its image
+    Diff(diff::Diff),
+    /// Write a container's files to an archive
+    Export(export::Export),
+    /// Make an image of a container
+    Commit(commit::Commit),
     /// Wait until containers stop, and print their exit codes
     Wait(wait::Wait),
     /// Manage networks, and which containers are on them
@@ -102,6 +117,11 @@ impl Command {
     pub(crate) async fn run(self, client: &Client) -> Outcome {
         match self {
             Self::Run(run) => run.run(client).await,
+            Self::Create(create) => create.run(client).await,
+            Self::Cp(cp) => cp.run(client).await,
+            Self::Diff(diff) => diff.run(client).await,
+            Self::Export(export) => export.run(client).await,
+            Self::Commit(commit) => commit.run(client).await,
             Self::Ps(ps) => ps.run(client).await,
             Self::Logs(logs) => logs.run(client).await,
             Self::Inspect(inspect) => inspect.run(client).await,

@@ -11,7 +11,7 @@ pub(crate) mod handle;
 pub(crate) mod log;
 mod merge;
 pub(crate) mod mode;
-mod mounts;
+pub(crate) mod mounts;
 mod names;
 mod plan;
 pub(crate) mod policy;

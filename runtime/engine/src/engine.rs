@@ -1,5 +1,6 @@
 //! The engine: the one entry to the domain.
 
+mod files;
 mod images;
 mod networks;
 mod open;

@@ -61,6 +61,14 @@ pub enum Error {
         /// What the user gave.
         name: String,
     },
+    /// The container has no such file.
+    #[error("Could not find the file {path} in container {container}")]
+    NoSuchFile {
+        /// What the user gave.
+        path: String,
+        /// The container's name.
+        container: String,
+    },
     /// No volume has this name.
     #[error("get {name}: no such volume")]
     NoSuchVolume {
@@ -158,6 +166,7 @@ impl Error {
             Self::NoSuchContainer { .. }
             | Self::NoSuchNetwork { .. }
             | Self::NoSuchPlugin { .. }
+            | Self::NoSuchFile { .. }
             | Self::NoSuchVolume { .. }
             | Self::NoSuchVolumeDriver { .. } => Kind::NotFound,
             Self::AmbiguousId { .. } | Self::Invalid(_) => Kind::InvalidParameter,

@@ -11,6 +11,7 @@ mod directory;
 mod engine;
 mod error;
 mod event;
+mod files;
 mod identity;
 mod image;
 mod info;
@@ -28,6 +29,7 @@ mod wait;
 pub use beeline_net::{Action, Guard, InvalidSource, Rules, Scope, parse_sources};
 
 pub use attach::{AttachOptions, Attachment};
+pub use beeline_image::files::{Change, ChangeKind, FileStat};
 pub use container::config::{
     ContainerConfig, CreateContainer, DeviceRequest, Healthcheck, HostConfig, LogDriver, MountRequest,
     PortBinding, RestartPolicy, Ulimit,
@@ -39,6 +41,7 @@ pub use container::view::{ContainerPaths, ContainerView, Created, EndpointView, 
 pub use engine::Engine;
 pub use error::{Error, Kind};
 pub use event::{Event, EventStream, EventSubject};
+pub use files::{CommitContainer, ContainerFiles};
 pub use identity::{ContainerId, ContainerName, InstanceId};
 pub use image::{ImageLoad, ImageView, ImportImage, RemovedImage};
 pub use info::EngineInfo;

@@ -79,7 +79,9 @@ impl Root {
         })
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    /// The directory.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 

@@ -13,11 +13,13 @@ mod group;
 mod hierarchy;
 mod limits;
 mod setting;
+mod still;
 
 pub use error::Error;
 pub use group::{Cgroup, CgroupPaths};
 pub use hierarchy::{Hierarchy, Mode};
 pub use limits::weight_from_shares;
+pub use still::Still;
 
 #[cfg(test)]
 mod tests;

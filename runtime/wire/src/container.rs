@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod create;
+pub mod files;
 pub mod host_config;
 pub mod inspect;
 pub mod mount;

@@ -1,7 +1,9 @@
 //! Containers.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
 pub(crate) mod create;
+pub(crate) mod files;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod logs;

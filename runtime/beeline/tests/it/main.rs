@@ -13,6 +13,7 @@
 mod bed;
 mod client;
 mod continuity;
+mod files;
 mod images;
 mod init;
 mod inputs;
@@ -20,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod metrics;
+mod mounts;
 mod names;
 mod network;
 mod networks;

@@ -46,7 +46,8 @@ impl Run {
         Ok(())
     }
 
-    async fn create(&self, client: &Client) -> Result<String, Failure> {
+    /// Creates the container, and answers with its id.
+    pub(crate) async fn create(&self, client: &Client) -> Result<String, Failure> {
         let request = request::build(self).code(ENGINE_FAILED)?;
         let create = match &self.name {
             Some(name) => query("/containers/create", &[("name", name)]),

@@ -1,5 +1,5 @@
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -24,28 +24,32 @@ pub(crate) struct Save {
 
 impl Save {
     pub(crate) async fn run(self, client: &Client) -> Outcome {
-        if self.output.is_none() && io::stdout().is_terminal() {
-            return Err(anyhow::anyhow!("an archive is nothing for a terminal: use -o FILE or a pipe").into());
-        }
         let names: Vec<_> = self.images.iter().map(|name| ("names", name.as_str())).collect();
-        let response = client.open(Method::GET, &query("/images/get", &names)).await?;
-        let Some(path) = &self.output else {
-            write(client, response.into_body(), tokio::io::stdout()).await?;
-            return Ok(ExitCode::SUCCESS);
-        };
-        // A broken save must not look like an archive.
-        let partial = path.with_extension("partial");
-        let file = tokio::fs::File::create(&partial)
-            .await
-            .with_context(|| format!("create {}", partial.display()))?;
-        if let Err(error) = write(client, response.into_body(), file).await {
-            // The error that matters is the first.
-            let _ = tokio::fs::remove_file(&partial).await;
-            return Err(error.into());
-        }
-        tokio::fs::rename(&partial, path).await.with_context(|| format!("rename to {}", path.display()))?;
-        Ok(ExitCode::SUCCESS)
+        archive(client, &query("/images/get", &names), self.output.as_deref()).await
     }
+}
+
+/// Writes the archive that the daemon answers with to a file, or to standard output.
+pub(crate) async fn archive(client: &Client, route: &str, output: Option<&Path>) -> Outcome {
+    if output.is_none() && io::stdout().is_terminal() {
+        return Err(anyhow::anyhow!("an archive is nothing for a terminal: use -o FILE or a pipe").into());
+    }
+    let response = client.open(Method::GET, route).await?;
+    let Some(path) = output else {
+        write(client, response.into_body(), tokio::io::stdout()).await?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    // A broken one must not look like an archive.
+    let partial = path.with_extension("partial");
+    let file =
+        tokio::fs::File::create(&partial).await.with_context(|| format!("create {}", partial.display()))?;
+    if let Err(error) = write(client, response.into_body(), file).await {
+        // The error that matters is the first.
+        let _ = tokio::fs::remove_file(&partial).await;
+        return Err(error.into());
+    }
+    tokio::fs::rename(&partial, path).await.with_context(|| format!("rename to {}", path.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn write(

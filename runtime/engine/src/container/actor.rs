@@ -31,6 +31,7 @@ mod attach;
 mod attributes;
 mod connect;
 mod end;
+mod files;
 mod network;
 mod pause;
 mod remove;
@@ -50,7 +51,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{RwLock, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::attach::AttachOptions;
@@ -88,6 +89,8 @@ pub(crate) struct Actor {
     layers: Vec<PathBuf>,
     /// Its removal is to take the volumes along that nobody gave a name.
     with_volumes: bool,
+    /// Read by those who use the container's files: two of its mounts at once would disturb each other.
+    files: Arc<RwLock<()>>,
 }
 
 /// The ends of runs since the daemon knows the container.
@@ -132,6 +135,7 @@ impl Actor {
             backoff: Backoff::default(),
             layers,
             with_volumes: false,
+            files: Arc::default(),
         };
         (actor, handle)
     }
@@ -204,6 +208,9 @@ impl Actor {
                 if removed {
                     return std::ops::ControlFlow::Break(());
                 }
+            }
+            Command::Files { alone, reply } => {
+                let _ = reply.send(self.open_files(alone).await);
             }
             Command::Rename { name, reply } => {
                 let _ = reply.send(self.rename(name).await);

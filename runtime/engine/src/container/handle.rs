@@ -9,6 +9,7 @@ use crate::attach::AttachOptions;
 use crate::container::config::HostConfig;
 use crate::container::view::ContainerView;
 use crate::error::Error;
+use crate::files::ContainerFiles;
 use crate::identity::{ContainerId, ContainerName};
 use crate::network::{EndpointConfig, Network};
 
@@ -41,6 +42,10 @@ pub(crate) enum Command {
         force: bool,
         volumes: bool,
         reply: Reply<()>,
+    },
+    Files {
+        alone: bool,
+        reply: Reply<ContainerFiles>,
     },
     Rename {
         name: ContainerName,

@@ -105,6 +105,17 @@ impl Wanted {
     }
 }
 
+/// The numbers of a Docker user string (`user`, `uid`, `user:group`, …) in a container's root.
+///
+/// # Errors
+/// The container has no such name.
+pub fn lookup(root: BorrowedFd<'_>, name: &str) -> Result<(u32, u32), UserError> {
+    let wanted =
+        Wanted { name: Some(name.to_owned()), uid: 0, gid: 0, additional: Vec::new(), more: Vec::new() };
+    let identity = wanted.identify(root)?;
+    Ok((identity.uid, identity.gid))
+}
+
 /// A line of /etc/passwd.
 struct PasswdEntry<'a> {
     name: &'a str,

@@ -9,18 +9,14 @@ use beeline_engine::{ImageLoad, ImportImage};
 use beeline_wire::message::JsonMessage;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
-use tokio_util::io::{ReaderStream, SyncIoBridge};
 
 use crate::app::App;
+use crate::http::archive::archive;
 use crate::http::body::blocking_reader;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
-
-/// Bytes of an archive under way between the store and the connection.
-const PIPE: usize = 256 << 10;
 
 /// `POST /images/load`. A failure before anything was loaded is a failed request, a later one a message.
 pub(crate) async fn load(
@@ -108,27 +104,7 @@ pub(crate) async fn get_several(State(app): State<App>, params: Params) -> Resul
     save(app, params.all("names")).await
 }
 
-/// An archive as `docker save` makes it. It is sent while it is made; a failure before its first byte is a failed
-/// request, a later one cuts the connection.
+/// An archive as `docker save` makes it.
 pub(crate) async fn save(app: App, names: Vec<String>) -> Result<Response, ApiError> {
-    let (writer, mut reader) = tokio::io::duplex(PIPE);
-    let out = SyncIoBridge::new(writer);
-    let saving = tokio::spawn(async move { app.engine.save_images(names, out).await });
-    let mut first = vec![0; 8 << 10];
-    let got = reader.read(&mut first).await.map_err(|error| ApiError::internal(error.to_string()))?;
-    if got == 0 {
-        saving.await.map_err(|error| ApiError::internal(error.to_string()))??;
-        return Ok(reply::stream("application/x-tar", Body::empty()));
-    }
-    first.truncate(got);
-    let ending = stream::once(async move {
-        match saving.await {
-            Ok(Ok(())) => Ok(Bytes::new()),
-            Ok(Err(error)) => Err(std::io::Error::other(error.full())),
-            Err(error) => Err(std::io::Error::other(error)),
-        }
-    });
-    let first = stream::once(std::future::ready(Ok(Bytes::from(first))));
-    let body = first.chain(ReaderStream::with_capacity(reader, 64 << 10)).chain(ending);
-    Ok(reply::stream("application/x-tar", Body::from_stream(body)))
+    archive(|out| async move { app.engine.save_images(names, out).await }).await
 }

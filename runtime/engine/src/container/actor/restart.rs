@@ -11,7 +11,8 @@ use crate::container::restart::Backoff;
 use crate::container::status::ContainerState;
 use crate::error::Error;
 
-/// How long a container waits for the one whose network it shares, and which is about to run.
+/// How long a container waits for the one whose network it shares, and which is about to run; or for those who still
+/// copy its files.
 const NEIGHBOUR: Duration = Duration::from_millis(100);
 
 impl Actor {
@@ -53,7 +54,7 @@ impl Actor {
             // The next daemon goes on.
             return;
         }
-        if self.awaits_neighbour() {
+        if self.awaits_neighbour() || self.wait_for_files().await.is_err() {
             self.restart_at = Some(Instant::now() + NEIGHBOUR);
             return;
         }

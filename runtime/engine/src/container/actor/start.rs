@@ -57,6 +57,7 @@ impl Actor {
             }
             ContainerState::Created | ContainerState::Starting | ContainerState::Exited => {}
         }
+        self.wait_for_files().await?;
         self.forget_restarts();
         self.begin().await?;
         if again {
