@@ -81,6 +81,9 @@ pub(crate) struct Flags {
     ip_masq: Option<bool>,
     #[command(flatten)]
     policy: PolicyFlags,
+    /// The control group above those of containers that name none [default: /beeline/INSTANCE]
+    #[arg(long, value_name = "PATH")]
+    cgroup_parent: Option<String>,
     /// The log driver of containers that name none [default: json-file]
     #[arg(long, value_name = "DRIVER")]
     log_driver: Option<String>,
@@ -124,6 +127,7 @@ struct File {
     beeline_bridge_allow: Option<Vec<String>>,
     beeline_bridge_deny: Option<Vec<String>>,
     beeline_guard: Option<Devices>,
+    cgroup_parent: Option<String>,
     log_driver: Option<String>,
     log_opts: Option<BTreeMap<String, String>>,
     conntrack_entries: Option<u32>,
@@ -201,6 +205,7 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) bridge_rules: Rules,
     pub(crate) guard: Guard,
+    pub(crate) cgroup_parent: String,
     pub(crate) log: LogDriver,
     pub(crate) conntrack_entries: u32,
 }
@@ -250,6 +255,7 @@ impl Settings {
                 ("beeline-bridge-allow", policy.bridge_allow, file.beeline_bridge_allow),
                 ("beeline-bridge-deny", policy.bridge_deny, file.beeline_bridge_deny),
             )?,
+            cgroup_parent: cgroup_parent(either("cgroup-parent", flags.cgroup_parent, file.cgroup_parent)?)?,
             log: log(
                 either("log-driver", flags.log_driver, file.log_driver)?,
                 either("log-opts", log_options(&flags.log_opt)?, file.log_opts)?,
@@ -270,6 +276,13 @@ fn log_options(flags: &[String]) -> Result<Option<BTreeMap<String, String>>> {
     };
     let options = flags.iter().map(pair).collect::<Result<BTreeMap<_, _>>>()?;
     Ok(Some(options).filter(|options| !options.is_empty()))
+}
+
+/// A path that stays below the hierarchies' roots; empty is the daemon's own.
+fn cgroup_parent(parent: Option<String>) -> Result<String> {
+    let parent = parent.unwrap_or_default();
+    beeline_engine::check_cgroup_parent(&parent).context("cgroup-parent")?;
+    Ok(parent)
 }
 
 /// The log driver of containers that name none.

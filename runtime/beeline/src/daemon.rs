@@ -112,6 +112,7 @@ fn engine_config(settings: &Settings) -> Result<EngineConfig> {
         bridge_rules: settings.bridge_rules.clone(),
         guard: settings.guard.clone(),
         log: settings.log.clone(),
+        cgroup_parent: settings.cgroup_parent.clone(),
         ..defaults
     })
 }

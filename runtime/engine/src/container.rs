@@ -24,9 +24,10 @@ mod shim;
 pub(crate) mod signal;
 mod size;
 pub(crate) mod status;
+mod support;
 mod timeline;
 mod update;
-mod validate;
+pub(crate) mod validate;
 pub(crate) mod view;
 mod volumes;
 

@@ -31,12 +31,13 @@ pub use beeline_net::{Action, Guard, InvalidSource, Rules, Scope, parse_sources}
 pub use attach::{AttachOptions, Attachment};
 pub use beeline_image::files::{Change, ChangeKind, FileStat};
 pub use container::config::{
-    ContainerConfig, CreateContainer, DeviceRequest, Healthcheck, HostConfig, LogDriver, MountRequest,
-    PortBinding, RestartPolicy, Ulimit,
+    ContainerConfig, CreateContainer, DeviceLimit, DeviceRequest, Healthcheck, HostConfig, LogDriver,
+    MountRequest, PortBinding, RestartPolicy, Ulimit,
 };
 pub use container::filter::{Filters, ListOptions};
 pub use container::log::log_drivers;
 pub use container::status::{ContainerState, ContainerStatus};
+pub use container::validate::check_cgroup_parent;
 pub use container::view::{ContainerPaths, ContainerView, Created, EndpointView, MountView, PortMapping};
 pub use engine::Engine;
 pub use error::{Error, Kind};

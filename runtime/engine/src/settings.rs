@@ -78,6 +78,8 @@ pub struct EngineConfig {
     pub guard: Guard,
     /// The log driver of containers that name none, with its options.
     pub log: LogDriver,
+    /// The control group above those of containers that name none; `/beeline/INSTANCE` if empty.
+    pub cgroup_parent: String,
 }
 
 impl EngineConfig {
@@ -104,6 +106,7 @@ impl EngineConfig {
             bridge_rules: Rules::default(),
             guard: Guard::Off,
             log: LogDriver::default(),
+            cgroup_parent: String::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use beeline_net::dns::Resolver;
 use beeline_spawn::Spawner;
 use beeline_spawn::cgroup::Hierarchy;
 
+use crate::container::config::ContainerConfig;
 use crate::container::record::cgroup_path;
 use crate::database::Database;
 use crate::directory::Directory;
@@ -49,8 +50,8 @@ impl Shared {
     }
 
     /// A container's control group, below every hierarchy's root.
-    pub(crate) fn cgroup_path(&self, id: &ContainerId) -> String {
-        cgroup_path(self.instance.as_str(), id)
+    pub(crate) fn cgroup_path(&self, id: &ContainerId, config: &ContainerConfig) -> String {
+        cgroup_path(self.instance.as_str(), &config.host.cgroup_parent, id)
     }
 
     /// Tells listeners what happened to a volume.

@@ -35,7 +35,7 @@ impl Shared {
 
     /// Where a container's control groups are.
     pub(crate) fn cgroup_dirs(&self, view: &ContainerView) -> Option<CgroupDirs> {
-        let path = self.cgroup_path(&view.id);
+        let path = self.cgroup_path(&view.id, &view.config);
         let paths = self.hierarchy.cgroup(&path).ok()?.paths();
         Some(CgroupDirs { path, unified: paths.unified, v1: paths.v1 })
     }

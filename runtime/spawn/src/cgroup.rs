@@ -7,15 +7,19 @@
 //! itself into it through [`Cgroup::open_v1_tasks`]. The kernel moves a single thread that asks for itself without
 //! `cgroup_threadgroup_rwsem`, for which a move from outside waits an RCU grace period for each hierarchy.
 
+mod devices;
 mod error;
+mod features;
 mod freezer;
 mod group;
 mod hierarchy;
+mod io;
 mod limits;
 mod setting;
 mod still;
 
 pub use error::Error;
+pub use features::Features;
 pub use group::{Cgroup, CgroupPaths};
 pub use hierarchy::{Hierarchy, Mode};
 pub use limits::weight_from_shares;

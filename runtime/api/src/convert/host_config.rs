@@ -4,7 +4,8 @@ use super::list;
 use super::mount::{mount_from_wire, mount_to_wire};
 use beeline_engine as engine;
 use beeline_wire::container::host_config::{
-    DeviceMapping, HostConfig, LogConfig, PortBinding, PortMap, Resources, RestartPolicy, Ulimit,
+    DeviceMapping, HostConfig, LogConfig, PortBinding, PortMap, Resources, RestartPolicy, ThrottleDevice,
+    Ulimit, WeightDevice,
 };
 
 pub(crate) fn from_wire(host: HostConfig) -> engine::HostConfig {
@@ -47,6 +48,17 @@ pub(crate) fn from_wire(host: HostConfig) -> engine::HostConfig {
         cpuset_cpus: resources.cpuset_cpus,
         cpuset_mems: resources.cpuset_mems,
         pids_limit: resources.pids_limit,
+        blkio_weight: resources.blkio_weight,
+        blkio_weight_device: weights_from_wire(resources.blkio_weight_device),
+        blkio_read_bps: limits_from_wire(resources.blkio_device_read_bps),
+        blkio_write_bps: limits_from_wire(resources.blkio_device_write_bps),
+        blkio_read_iops: limits_from_wire(resources.blkio_device_read_iops),
+        blkio_write_iops: limits_from_wire(resources.blkio_device_write_iops),
+        memory_swappiness: resources.memory_swappiness.filter(|percent| *percent != -1),
+        oom_kill_disable: resources.oom_kill_disable.unwrap_or(false),
+        cpu_realtime_period: resources.cpu_realtime_period,
+        cpu_realtime_runtime: resources.cpu_realtime_runtime,
+        device_cgroup_rules: resources.device_cgroup_rules.unwrap_or_default(),
         oom_score_adj: host.oom_score_adj,
         ulimits: resources.ulimits.unwrap_or_default().into_iter().map(ulimit_from_wire).collect(),
         devices: resources.devices.unwrap_or_default().into_iter().map(device_from_wire).collect(),
@@ -116,8 +128,18 @@ fn resources_to_wire(host: &engine::HostConfig) -> Resources {
         memory: host.memory,
         nano_cpus: host.nano_cpus,
         cgroup_parent: host.cgroup_parent.clone(),
+        blkio_weight: host.blkio_weight,
         // Docker sends this one as an empty list, the others as null.
-        blkio_weight_device: Some(Vec::new()),
+        blkio_weight_device: Some(host.blkio_weight_device.iter().map(weight_to_wire).collect()),
+        blkio_device_read_bps: limits_to_wire(&host.blkio_read_bps),
+        blkio_device_write_bps: limits_to_wire(&host.blkio_write_bps),
+        blkio_device_read_iops: limits_to_wire(&host.blkio_read_iops),
+        blkio_device_write_iops: limits_to_wire(&host.blkio_write_iops),
+        memory_swappiness: host.memory_swappiness,
+        oom_kill_disable: host.oom_kill_disable.then_some(true),
+        cpu_realtime_period: host.cpu_realtime_period,
+        cpu_realtime_runtime: host.cpu_realtime_runtime,
+        device_cgroup_rules: list(host.device_cgroup_rules.clone()),
         cpu_period: host.cpu_period,
         cpu_quota: host.cpu_quota,
         cpuset_cpus: host.cpuset_cpus.clone(),
@@ -151,6 +173,25 @@ fn ports_to_wire(host: &engine::HostConfig) -> PortMap {
     };
     let several = |given: &Vec<engine::PortBinding>| Some(given.iter().map(binding).collect());
     host.port_bindings.iter().map(|(port, bindings)| (port.clone(), several(bindings))).collect()
+}
+
+fn weights_from_wire(weights: Option<Vec<WeightDevice>>) -> Vec<engine::DeviceLimit> {
+    let limit = |device: WeightDevice| engine::DeviceLimit { path: device.path, rate: device.weight.into() };
+    weights.unwrap_or_default().into_iter().map(limit).collect()
+}
+
+fn weight_to_wire(limit: &engine::DeviceLimit) -> WeightDevice {
+    WeightDevice { path: limit.path.clone(), weight: u16::try_from(limit.rate).unwrap_or(u16::MAX) }
+}
+
+fn limits_from_wire(limits: Option<Vec<ThrottleDevice>>) -> Vec<engine::DeviceLimit> {
+    let limit = |device: ThrottleDevice| engine::DeviceLimit { path: device.path, rate: device.rate };
+    limits.unwrap_or_default().into_iter().map(limit).collect()
+}
+
+fn limits_to_wire(limits: &[engine::DeviceLimit]) -> Option<Vec<ThrottleDevice>> {
+    let device = |limit: &engine::DeviceLimit| ThrottleDevice { path: limit.path.clone(), rate: limit.rate };
+    list(limits.iter().map(device).collect())
 }
 
 fn ulimit_from_wire(limit: Ulimit) -> engine::Ulimit {

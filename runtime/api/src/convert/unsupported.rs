@@ -12,27 +12,14 @@ fn given<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
 }
 
-const REFUSED: [Check; 5] = [
+const REFUSED: [Check; 4] = [
     ("StorageOpt", |host| !host.storage_opt.is_empty()),
     ("DeviceRequests", |host| given(&host.resources.device_requests)),
-    ("DeviceCgroupRules", |host| given(&host.resources.device_cgroup_rules)),
     ("UsernsMode", |host| !matches!(host.userns_mode.as_str(), "" | "host")),
     ("Isolation", |host| !matches!(host.isolation.as_str(), "" | "default")),
 ];
 
-const IGNORED: [Check; 11] = [
-    ("BlkioWeight", |host| host.resources.blkio_weight != 0),
-    ("BlkioWeightDevice", |host| given(&host.resources.blkio_weight_device)),
-    ("BlkioDeviceReadBps", |host| given(&host.resources.blkio_device_read_bps)),
-    ("BlkioDeviceWriteBps", |host| given(&host.resources.blkio_device_write_bps)),
-    ("BlkioDeviceReadIOps", |host| given(&host.resources.blkio_device_read_iops)),
-    ("BlkioDeviceWriteIOps", |host| given(&host.resources.blkio_device_write_iops)),
-    ("CpuRealtimePeriod", |host| host.resources.cpu_realtime_period != 0),
-    ("CpuRealtimeRuntime", |host| host.resources.cpu_realtime_runtime != 0),
-    ("MemorySwappiness", |host| host.resources.memory_swappiness.is_some_and(|value| value != -1)),
-    ("OomKillDisable", |host| host.resources.oom_kill_disable == Some(true)),
-    ("Cgroup", |host| !host.cgroup.is_empty()),
-];
+const IGNORED: [Check; 1] = [("Cgroup", |host| !host.cgroup.is_empty())];
 
 /// Refuses what cannot be done; answers with a warning for each thing that is left out.
 pub(crate) fn check(host: &HostConfig) -> Result<Vec<String>, ApiError> {
@@ -84,7 +71,7 @@ mod tests {
     fn what_only_performs_differently_is_a_warning() {
         let mut host = HostConfig::default();
         assert!(check(&host).unwrap().is_empty());
-        host.resources.blkio_weight = 500;
-        assert_eq!(check(&host).unwrap(), ["HostConfig.BlkioWeight is not supported and was discarded."]);
+        host.cgroup = "container:x".to_owned();
+        assert_eq!(check(&host).unwrap(), ["HostConfig.Cgroup is not supported and was discarded."]);
     }
 }

@@ -156,6 +156,26 @@ fn a_removed_name_is_free_and_a_running_container_needs_force() {
 }
 
 #[test]
+fn prune_takes_what_does_not_run_and_fits_the_filters() {
+    let Some(bed) = Bed::new() else { return };
+    bed.docker_ok(&["run", "-d", "--name", "runs", "beeline/whoami"]);
+    for (name, label) in [("front", "tier=front"), ("back", "tier=back")] {
+        bed.docker_ok(&["create", "--name", name, "--label", label, "beeline/whoami"]);
+    }
+    let names = || bed.docker_ok(&["ps", "-a", "--format", "{{.Names}}"]);
+    bed.docker_ok(&["container", "prune", "-f", "--filter", "until=24h"]);
+    assert_eq!(names(), "back\nfront\nruns");
+    bed.docker_ok(&["container", "prune", "-f", "--filter", "until=0s", "--filter", "label=tier=front"]);
+    assert_eq!(names(), "back\nruns");
+    bed.beeline_ok(&["rename", "back", "rear"]);
+    assert_eq!(names(), "rear\nruns");
+    bed.docker_ok(&["container", "prune", "-f"]);
+    assert_eq!(names(), "runs");
+    let wrong = bed.docker(&["container", "prune", "-f", "--filter", "until=yesterday"]);
+    assert!(wrong.stderr.contains("until"), "{wrong}");
+}
+
+#[test]
 fn twenty_containers_start_in_parallel() {
     let Some(bed) = Bed::new() else { return };
     std::thread::scope(|scope| {

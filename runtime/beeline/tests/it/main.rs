@@ -27,6 +27,7 @@ mod network;
 mod networks;
 mod pause;
 mod policy;
+mod resources;
 mod restart;
 mod servers;
 mod stats;

@@ -1,5 +1,6 @@
 //! `beeline run`: create, attach, start, wait, in the order that loses neither output nor exit code.
 
+mod devices;
 mod flags;
 mod request;
 

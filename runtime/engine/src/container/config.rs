@@ -144,6 +144,28 @@ pub struct HostConfig {
     pub cpuset_mems: String,
     /// Processes and threads; 0 and -1 are unlimited.
     pub pids_limit: Option<i64>,
+    /// Block IO relative to others: 10 to 1000.
+    pub blkio_weight: u16,
+    /// The same on single devices.
+    pub blkio_weight_device: Vec<DeviceLimit>,
+    /// Bytes a second read from devices.
+    pub blkio_read_bps: Vec<DeviceLimit>,
+    /// Bytes a second written to devices.
+    pub blkio_write_bps: Vec<DeviceLimit>,
+    /// Reads a second from devices.
+    pub blkio_read_iops: Vec<DeviceLimit>,
+    /// Writes a second to devices.
+    pub blkio_write_iops: Vec<DeviceLimit>,
+    /// How readily memory is swapped: 0 to 100; -1 is the host's.
+    pub memory_swappiness: Option<i64>,
+    /// Nothing is killed for want of memory: processes wait for it.
+    pub oom_kill_disable: bool,
+    /// The period of real-time CPU time in microseconds.
+    pub cpu_realtime_period: i64,
+    /// Real-time CPU time in microseconds a period.
+    pub cpu_realtime_runtime: i64,
+    /// Rules for devices, as `c 42:* rmw`.
+    pub device_cgroup_rules: Vec<String>,
     /// -1000 to 1000.
     pub oom_score_adj: i64,
     /// Resource limits.
@@ -254,6 +276,16 @@ pub struct Ulimit {
     pub soft: i64,
     /// The limit up to which the process may raise it; -1 is unlimited.
     pub hard: i64,
+}
+
+/// A weight or a limit of a block device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceLimit {
+    /// The device's path on the host.
+    pub path: String,
+    /// The weight, or the bytes or operations a second.
+    pub rate: u64,
 }
 
 /// A host device made available inside.

@@ -10,7 +10,7 @@ use crate::container::merge::{ImageDefaults, merge};
 use crate::container::mode::NetworkMode;
 use crate::container::record::{Record, Runtime};
 use crate::container::view::Created;
-use crate::container::{mode, mounts, names, validate, volumes};
+use crate::container::{mode, mounts, names, support, validate, volumes};
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
 use crate::shared::Shared;
@@ -33,6 +33,7 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     join_container(shared, &mut config);
     adapt(&mut config, shared);
     let mut warnings = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
+    warnings.extend(support::discard(&mut config.host, &shared.hierarchy.features())?);
     let image = shared.images.resolve(&config.image)?;
     check_platform(request.platform.as_deref(), &config.image, &image)?;
     merge(&mut config, ImageDefaults::of(&image))?;
@@ -78,6 +79,9 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
 fn adapt(config: &mut ContainerConfig, shared: &Shared) {
     let host = &mut config.host;
     host.log.or(&shared.config.log);
+    if host.cgroup_parent.is_empty() {
+        host.cgroup_parent.clone_from(&shared.config.cgroup_parent);
+    }
     if host.memory > 0 && host.memory_swap == 0 {
         host.memory_swap = host.memory.saturating_mul(2);
     }

@@ -140,17 +140,33 @@ fn matches(view: &ContainerView, key: &str, value: &str, image_of: &dyn Fn(&str)
     }
 }
 
-/// The moment that `until` filters name, RFC 3339; none without such.
+/// The moment that `until` filters name: a time, or a duration such as `24h` before now; none without such.
 ///
 /// # Errors
 /// One is malformed.
 pub(crate) fn until(values: &[String]) -> Result<Option<jiff::Timestamp>, Error> {
     let mut until = None;
     for moment in values {
-        let parsed = moment.parse::<jiff::Timestamp>();
-        until = Some(parsed.map_err(|_| Error::Invalid(format!("invalid filter 'until={moment}'")))?);
+        let parsed = instant(moment, jiff::Timestamp::now());
+        until = Some(parsed.ok_or_else(|| Error::Invalid(format!("invalid filter 'until={moment}'")))?);
     }
     Ok(until)
+}
+
+/// Reads what Docker takes for a time: RFC 3339, a date with or without a time of day, seconds since 1970, or a duration
+/// before `now`.
+fn instant(text: &str, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
+    if let Ok(time) = text.parse() {
+        return Some(time);
+    }
+    if let Ok(seconds) = text.parse() {
+        return jiff::Timestamp::from_second(seconds).ok();
+    }
+    if let Ok(before) = text.parse::<jiff::SignedDuration>() {
+        return now.checked_sub(before).ok();
+    }
+    let local = text.parse::<jiff::civil::DateTime>().ok()?;
+    Some(local.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp())
 }
 
 /// Whether labels include `key` or `key=value`.
@@ -204,6 +220,18 @@ mod tests {
     #[case("db", "web", false)]
     fn names_are_matched(#[case] name: &str, #[case] pattern: &str, #[case] fits: bool) {
         assert_eq!(name_matches(name, pattern), fits);
+    }
+
+    #[rstest]
+    #[case("24h", Some(1_000_000 - 86_400))]
+    #[case("1h30m", Some(1_000_000 - 5400))]
+    #[case("999", Some(999))]
+    #[case("1970-01-02T00:00:00Z", Some(86_400))]
+    #[case("yesterday", None)]
+    #[case("", None)]
+    fn times_are_read(#[case] text: &str, #[case] second: Option<i64>) {
+        let now = jiff::Timestamp::from_second(1_000_000).unwrap();
+        assert_eq!(instant(text, now).map(jiff::Timestamp::as_second), second);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::container::view::ContainerPaths;
 use crate::error::Error;
 use crate::identity::ContainerId;
 
-pub(crate) use resources::{quota, resources};
+pub(crate) use resources::{device_rule, quota, resources};
 
 /// What a container is planned from.
 #[derive(Debug, Clone, Copy)]

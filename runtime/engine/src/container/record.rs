@@ -82,8 +82,11 @@ impl Runtime {
 }
 
 /// The container's control group, below every hierarchy's root.
-pub(crate) fn cgroup_path(instance: &str, id: &ContainerId) -> String {
-    format!("/beeline/{instance}/{id}")
+pub(crate) fn cgroup_path(instance: &str, parent: &str, id: &ContainerId) -> String {
+    match parent.trim_matches('/') {
+        "" => format!("/beeline/{instance}/{id}"),
+        parent => format!("/{parent}/{id}"),
+    }
 }
 
 /// The directory of all containers.

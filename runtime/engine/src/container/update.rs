@@ -18,6 +18,8 @@ pub(crate) fn merge(current: &HostConfig, wanted: &HostConfig) -> Result<HostCon
         (&mut host.memory, wanted.memory),
         (&mut host.memory_swap, wanted.memory_swap),
         (&mut host.memory_reservation, wanted.memory_reservation),
+        (&mut host.cpu_realtime_period, wanted.cpu_realtime_period),
+        (&mut host.cpu_realtime_runtime, wanted.cpu_realtime_runtime),
     ] {
         if theirs != 0 {
             *ours = theirs;
@@ -29,6 +31,9 @@ pub(crate) fn merge(current: &HostConfig, wanted: &HostConfig) -> Result<HostCon
         if !theirs.is_empty() {
             ours.clone_from(theirs);
         }
+    }
+    if wanted.blkio_weight != 0 {
+        host.blkio_weight = wanted.blkio_weight;
     }
     host.pids_limit = wanted.pids_limit.or(host.pids_limit);
     if !wanted.restart_policy.name.is_empty() {

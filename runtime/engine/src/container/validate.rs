@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::container::config::ContainerConfig;
+use crate::container::config::{ContainerConfig, HostConfig};
 use crate::container::{mounts, plan, ports, signal};
 use crate::error::Error;
 
@@ -24,6 +24,7 @@ pub(crate) fn validate(
     processor(config, cpus)?;
     network(config, &mut warnings)?;
     modes(config)?;
+    devices(&config.host)?;
     security(config)?;
     mounts::parse(config)?;
     ports::exposed(config)?;
@@ -161,6 +162,35 @@ fn network(config: &ContainerConfig, warnings: &mut Vec<String>) -> Result<(), E
     Ok(())
 }
 
+/// Refuses a path that does not stay below the hierarchies' roots.
+///
+/// # Errors
+/// It is none of plain names.
+pub fn check_cgroup_parent(parent: &str) -> Result<(), Error> {
+    let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(char::is_control);
+    if parent.is_empty() || parent.trim_start_matches('/').split('/').all(plain) {
+        return Ok(());
+    }
+    invalid(format!("invalid cgroup parent {parent:?}: use a path of plain names, such as /teams/web"))
+}
+
+fn devices(host: &HostConfig) -> Result<(), Error> {
+    if host.blkio_weight != 0 && !(10..=1000).contains(&host.blkio_weight) {
+        return invalid("Range of blkio weight is from 10 to 1000".into());
+    }
+    if let Some(wrong) = host.device_cgroup_rules.iter().find(|rule| plan::device_rule(rule).is_none()) {
+        return invalid(format!("invalid device cgroup rule format: '{wrong}'"));
+    }
+    let percent = host.memory_swappiness.unwrap_or(-1);
+    if !(-1..=100).contains(&percent) {
+        return invalid(format!("Invalid value: {percent}, valid memory swappiness range is 0-100"));
+    }
+    if host.cpu_realtime_runtime > host.cpu_realtime_period && host.cpu_realtime_period != 0 {
+        return invalid("cpu real-time runtime cannot be higher than cpu real-time period".into());
+    }
+    Ok(())
+}
+
 /// Refuses by name what the namespaces and policies of this version cannot do.
 fn modes(config: &ContainerConfig) -> Result<(), Error> {
     let host = &config.host;
@@ -180,9 +210,7 @@ fn modes(config: &ContainerConfig) -> Result<(), Error> {
     if host.auto_remove && !host.restart_policy.is_none() {
         return invalid("can't create 'AutoRemove' container with restart policy".into());
     }
-    if !host.cgroup_parent.is_empty() {
-        return Err(Error::NotImplemented("a cgroup parent cannot be chosen for a container".into()));
-    }
+    check_cgroup_parent(&host.cgroup_parent)?;
     Ok(())
 }
 
@@ -274,6 +302,9 @@ mod tests {
     #[case(|c: &mut ContainerConfig| c.host.ulimits = vec![limit("nofil", 1, 1)], "invalid ulimit type: nofil")]
     #[case(|c: &mut ContainerConfig| c.host.ulimits = vec![limit("nofile", 2, 1)], "ulimit soft limit must be less")]
     #[case(|c: &mut ContainerConfig| c.stop_signal = "SIGFOO".into(), "invalid signal: SIGFOO")]
+    #[case(|c: &mut ContainerConfig| c.host.cgroup_parent = "/a/../b".into(), "invalid cgroup parent")]
+    #[case(|c: &mut ContainerConfig| c.host.blkio_weight = 9, "Range of blkio weight is from 10 to 1000")]
+    #[case(|c: &mut ContainerConfig| c.host.device_cgroup_rules = vec!["c 1 r".into()], "invalid device cgroup rule format")]
     #[case(|c: &mut ContainerConfig| c.hostname = "a b".into(), "invalid hostname format: a b")]
     fn bad_input_is_named(#[case] change: fn(&mut ContainerConfig), #[case] text: &str) {
         let error = check(change).unwrap_err().to_string();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use beeline_image::CommitOptions;
 use beeline_image::files::{Change, Root};
+use beeline_spawn::cgroup::Cgroup;
 use beeline_spawn::view::{self, Overlay};
 use nix::libc::{O_DIRECTORY, O_PATH};
 use serde_json::{Map, Value, json};
@@ -102,8 +103,8 @@ impl Engine {
         let pause = request.pause && view.status.state.is_running();
         let committed = tokio::task::spawn_blocking(move || {
             let _still = if pause {
-                let group = shared.hierarchy.cgroup(&shared.cgroup_path(&container.id));
-                let still = group.and_then(|group| group.hold_still());
+                let group = shared.hierarchy.cgroup(&shared.cgroup_path(&container.id, &container.config));
+                let still = group.and_then(Cgroup::hold_still);
                 still.map_err(|error| {
                     Error::internal("hold the container still (--pause=false does not)", &error)
                 })?

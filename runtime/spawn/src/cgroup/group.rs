@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::hierarchy::{Hierarchy, Mode, V1Mount};
 use super::limits::{self, Setting};
-use super::{Error, setting};
+use super::{Error, devices, setting};
 
 /// How long removing and killing wait for processes to go, in steps of [`STEP`].
 const PATIENCE: u32 = 500;
@@ -91,7 +91,23 @@ impl Cgroup {
         if let Some(unified) = &self.unified {
             patiently(|| self.create_v2(unified))?;
         }
-        self.settings(resources).iter().try_for_each(|setting| self.set(setting))
+        self.settings(resources).iter().try_for_each(|setting| self.set(setting))?;
+        self.guard_devices(resources)
+    }
+
+    /// Lets the group's processes use what the rules allow, where that is not v1's to say.
+    fn guard_devices(&self, resources: &LinuxResources) -> Result<(), Error> {
+        let rules = resources.devices().as_deref().unwrap_or_default();
+        let Some(program) = devices::program(rules).filter(|_| self.mode == Mode::Unified) else {
+            return Ok(());
+        };
+        let Some(path) = self.unified_path() else { return Ok(()) };
+        let group = open_file(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
+        devices::attach(group.as_fd(), &program).map_err(|source| Error::Io {
+            operation: "attach device rules to",
+            path,
+            source,
+        })
     }
 
     /// Changes the limits of a group that exists; what `resources` leave out stays as it is.

@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{LinuxCpu, LinuxDeviceCgroup, LinuxMemory, LinuxResources};
 
-use super::Error;
+use super::{Error, io};
 
 /// One control file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +17,18 @@ pub(super) struct Setting {
     pub(super) optional: bool,
 }
 
-fn setting(controller: &'static str, what: &'static str, file: &str, value: &dyn ToString) -> Setting {
+pub(super) fn setting(
+    controller: &'static str,
+    what: &'static str,
+    file: &str,
+    value: &dyn ToString,
+) -> Setting {
     Setting { controller, what, file: file.to_owned(), value: value.to_string(), optional: false }
 }
 
 /// Refuses what is not implemented, so that no limit is silently missing.
 pub(super) fn check(resources: &LinuxResources) -> Result<(), Error> {
     let unsupported = [
-        (resources.block_io().is_some(), "blockIO"),
-        (resources.hugepage_limits().as_ref().is_some_and(|limits| !limits.is_empty()), "hugepageLimits"),
         (resources.network().is_some(), "network"),
         (resources.unified().iter().flatten().any(|(file, _)| file.contains('/')), "unified with a path"),
         (resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty()), "rdma"),
@@ -50,6 +53,7 @@ pub(super) fn v1(resources: &LinuxResources) -> Vec<Setting> {
         cpu_v1(cpu, &mut settings);
     }
     pids(resources, &mut settings);
+    io::v1(resources, &mut settings);
     settings
 }
 
@@ -86,6 +90,13 @@ fn cpu_v1(cpu: &LinuxCpu, settings: &mut Vec<Setting>) {
     if let Some(burst) = cpu.burst() {
         settings.push(setting("cpu", "CPU burst", "cpu.cfs_burst_us", &burst));
     }
+    // The period first: a new group has no time yet, and the time must fit the period.
+    if let Some(period) = cpu.realtime_period().filter(|period| *period != 0) {
+        settings.push(setting("cpu", "real-time period", "cpu.rt_period_us", &period));
+    }
+    if let Some(runtime) = cpu.realtime_runtime().filter(|runtime| *runtime != 0) {
+        settings.push(setting("cpu", "real-time runtime", "cpu.rt_runtime_us", &runtime));
+    }
     cpuset(cpu, settings);
 }
 
@@ -99,6 +110,7 @@ pub(super) fn v2(resources: &LinuxResources) -> Vec<Setting> {
         cpu_v2(cpu, &mut settings);
     }
     pids(resources, &mut settings);
+    io::v2(resources, &mut settings);
     for (file, value) in resources.unified().iter().flatten() {
         settings.push(setting("unified", "unified", file, &value));
     }

@@ -1,6 +1,7 @@
 use oci_spec::runtime::{
-    LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder,
-    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
+    LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxDeviceType,
+    LinuxHugepageLimitBuilder, LinuxMemoryBuilder, LinuxNetworkBuilder, LinuxPidsBuilder, LinuxResources,
+    LinuxResourcesBuilder, LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder,
 };
 use proptest::prelude::*;
 
@@ -104,10 +105,52 @@ fn v2_files_get_their_values() {
 }
 
 #[test]
+fn block_io_and_huge_pages_have_their_files_on_both() {
+    let device = |rate: u64| {
+        vec![LinuxThrottleDeviceBuilder::default().major(8).minor(16).rate(rate).build().unwrap()]
+    };
+    let io = LinuxBlockIoBuilder::default()
+        .weight(500_u16)
+        .weight_device(vec![
+            LinuxWeightDeviceBuilder::default().major(8).minor(0).weight(10_u16).build().unwrap(),
+        ])
+        .throttle_read_bps_device(device(1_048_576))
+        .throttle_write_iops_device(device(7))
+        .build()
+        .unwrap();
+    let pages = LinuxHugepageLimitBuilder::default().page_size("2MB").limit(4_194_304_i64).build().unwrap();
+    let mut resources = LinuxResources::default();
+    resources.set_block_io(Some(io)).set_hugepage_limits(Some(vec![pages]));
+    let written = |settings: Vec<super::limits::Setting>| -> Vec<String> {
+        settings.iter().map(|set| format!("{}={}", set.file, set.value)).collect()
+    };
+    let expected = [
+        "blkio.bfq.weight=500",
+        "blkio.bfq.weight_device=8:0 10",
+        "blkio.weight=500",
+        "blkio.weight_device=8:0 10",
+        "blkio.throttle.read_bps_device=8:16 1048576",
+        "blkio.throttle.write_iops_device=8:16 7",
+        "hugetlb.2MB.limit_in_bytes=4194304",
+    ];
+    assert_eq!(written(v1(&resources)), expected);
+    let expected = [
+        "io.bfq.weight=500",
+        "io.weight=4950",
+        "io.bfq.weight=8:0 10",
+        "io.weight=8:0 1",
+        "io.max=8:16 rbps=1048576",
+        "io.max=8:16 wiops=7",
+        "hugetlb.2MB.max=4194304",
+    ];
+    assert_eq!(written(v2(&resources)), expected);
+}
+
+#[test]
 fn what_is_not_implemented_is_refused_by_name() {
     let mut resources = LinuxResources::default();
-    resources.set_block_io(Some(LinuxBlockIoBuilder::default().weight(100_u16).build().unwrap()));
-    assert_eq!(check(&resources).unwrap_err().to_string(), "resources.blockIO is not supported");
+    resources.set_network(Some(LinuxNetworkBuilder::default().class_id(1_u32).build().unwrap()));
+    assert_eq!(check(&resources).unwrap_err().to_string(), "resources.network is not supported");
 }
 
 #[test]

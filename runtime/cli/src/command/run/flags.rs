@@ -114,6 +114,60 @@ pub(crate) struct Run {
     /// Processor time relative to other containers; 1024 is the default
     #[arg(short, long, value_name = "WEIGHT")]
     pub(crate) cpu_shares: Option<i64>,
+    /// The memory the container is pressed down to when memory is short
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) memory_reservation: Option<i64>,
+    /// How readily memory is swapped, 0 to 100; cgroup v1 only
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true)]
+    pub(crate) memory_swappiness: Option<i64>,
+    /// Kill nothing for want of memory; cgroup v1 only
+    #[arg(long)]
+    pub(crate) oom_kill_disable: bool,
+    /// Processor time in microseconds a period
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
+    pub(crate) cpu_quota: Option<i64>,
+    /// The period in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_period: Option<i64>,
+    /// Real-time processor time in microseconds a period; cgroup v1 only
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_rt_runtime: Option<i64>,
+    /// The period of real-time processor time; cgroup v1 only
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) cpu_rt_period: Option<i64>,
+    /// The processors to run on, such as 0-2,7
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// The memory nodes to use, such as 0,1
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpuset_mems: Option<String>,
+    /// Block IO relative to other containers: 10 to 1000
+    #[arg(long, value_name = "WEIGHT")]
+    pub(crate) blkio_weight: Option<u16>,
+    /// The same on one device: DEVICE:WEIGHT; may be repeated
+    #[arg(long, value_name = "WEIGHT")]
+    pub(crate) blkio_weight_device: Vec<String>,
+    /// The most bytes a second read from a device: DEVICE:BYTES; may be repeated
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) device_read_bps: Vec<String>,
+    /// The most bytes a second written to a device: DEVICE:BYTES; may be repeated
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) device_write_bps: Vec<String>,
+    /// The most reads a second from a device: DEVICE:NUMBER; may be repeated
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) device_read_iops: Vec<String>,
+    /// The most writes a second to a device: DEVICE:NUMBER; may be repeated
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) device_write_iops: Vec<String>,
+    /// Make a device of the host available: HOST[:CONTAINER[:rwm]]; may be repeated
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Vec<String>,
+    /// A rule for devices, such as 'c 42:* rmw'; may be repeated
+    #[arg(long, value_name = "RULE")]
+    pub(crate) device_cgroup_rule: Vec<String>,
+    /// The control group above the container's
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup_parent: Option<String>,
     /// The most processes and threads
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) pids_limit: Option<i64>,

@@ -10,6 +10,7 @@ use beeline_wire::container::create::{CreateRequest, NetworkingConfig};
 use beeline_wire::container::host_config::{HostConfig, LogConfig, Resources, Ulimit};
 use beeline_wire::go::{Empty, StrSlice};
 
+use super::devices;
 use super::flags::Run;
 use crate::network::NetworkFlag;
 use crate::{mount, publish};
@@ -128,7 +129,7 @@ fn host_config(run: &Run) -> Result<HostConfig> {
             cpu_shares: run.cpu_shares.unwrap_or(0),
             pids_limit: run.pids_limit,
             ulimits: Some(run.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_>>()?),
-            ..Resources::default()
+            ..devices::resources(run)?
         },
         ..HostConfig::default()
     })

@@ -70,6 +70,6 @@ impl Actor {
     }
 
     pub(super) fn cgroup_path(&self) -> String {
-        self.shared.cgroup_path(&self.record.id)
+        self.shared.cgroup_path(&self.record.id, &self.record.config)
     }
 }

@@ -185,7 +185,7 @@ impl Actor {
             record: self.record.clone(),
             paths,
             run_dir: self.run_dir(),
-            cgroup: self.shared.cgroup_path(&self.record.id),
+            cgroup: self.cgroup_path(),
             volumes: self.shared.volumes.directory().to_owned(),
             addresses: plan.joined().iter().flat_map(|one| self.lease_on(&one.network).addresses()).collect(),
             gateway: default

@@ -27,7 +27,7 @@ impl Actor {
         failures.extend(failed);
         failures.extend(self.unmount_volumes().await);
         timeline.step("network, volumes");
-        let path = shared.cgroup_path(&self.record.id);
+        let path = self.cgroup_path();
         let (hierarchy, run_dir) = (shared.hierarchy.clone(), self.run_dir());
         let removed = tokio::task::spawn_blocking(move || {
             let mut failures = Vec::new();

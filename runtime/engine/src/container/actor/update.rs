@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Actor;
 use crate::container::config::{ContainerConfig, HostConfig};
 use crate::container::status::ContainerState;
-use crate::container::{plan, update, validate};
+use crate::container::{plan, support, update, validate};
 use crate::error::Error;
 
 impl Actor {
@@ -16,8 +16,9 @@ impl Actor {
         }
         let before = self.record.config.clone();
         let host = update::merge(&before.host, wanted)?;
-        let config = ContainerConfig { host, ..(*before).clone() };
-        let warnings = validate::validate(&config, self.shared.cpus, self.shared.config.publish_address)?;
+        let mut config = ContainerConfig { host, ..(*before).clone() };
+        let mut warnings = validate::validate(&config, self.shared.cpus, self.shared.config.publish_address)?;
+        warnings.extend(support::discard(&mut config.host, &self.shared.hierarchy.features())?);
         if self.state().is_running()
             && let Err(error) = self.apply(&config.host).await
         {

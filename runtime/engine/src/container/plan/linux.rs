@@ -11,7 +11,7 @@ use oci_spec::runtime::{
     LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources,
 };
 
-use super::{Input, resources};
+use super::{Input, device_rule, resources};
 use crate::container::capabilities;
 use crate::container::config::{DeviceRequest, HostConfig};
 
@@ -68,6 +68,7 @@ fn limits(host: &HostConfig, devices: &[LinuxDevice]) -> Result<LinuxResources, 
         let rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(device.typ()).access(access);
         rules.push(rule.major(device.major()).minor(device.minor()).build()?);
     }
+    rules.extend(host.device_cgroup_rules.iter().filter_map(|rule| device_rule(rule)));
     let mut resources = resources(host)?;
     resources.set_devices(Some(rules));
     Ok(resources)
