@@ -11,6 +11,7 @@ mod http;
 mod listener;
 mod metrics;
 mod peer;
+mod record;
 mod route;
 mod router;
 mod serve;

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use beeline_engine::Engine;
-use beeline_metrics::{CONTENT_TYPE as EXPOSITION, Exporter};
+use beeline_metrics::{CONTENT_TYPE as EXPOSITION, Exporter, LabelChoice};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -21,9 +21,17 @@ struct Scrape {
     exporter: Arc<Exporter>,
 }
 
-/// Serves `GET /metrics` until `shutdown` is cancelled.
-pub async fn serve_metrics(listener: TcpListener, engine: Engine, shutdown: CancellationToken) {
-    let scrape = Scrape { engine, exporter: Arc::new(Exporter::new(VERSION)) };
+/// Serves `GET /metrics` until `shutdown` is cancelled. `labels` are the containers' labels that their series get; all
+/// if not given.
+pub async fn serve_metrics(
+    listener: TcpListener,
+    engine: Engine,
+    labels: Option<Vec<String>>,
+    shutdown: CancellationToken,
+) {
+    let labels = labels.map(LabelChoice::only).unwrap_or_default();
+    let exporter = Arc::new(Exporter::new(VERSION, engine.recorder().clone(), labels));
+    let scrape = Scrape { engine, exporter };
     let router = Router::new().route("/metrics", get(metrics)).with_state(scrape);
     let serve = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
     if let Err(error) = serve.await {

@@ -1,16 +1,18 @@
 //! Paths and methods to handlers.
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 
 use crate::app::App;
 use crate::http::error::ApiError;
+use crate::record::record;
 use crate::route::{container, event, image, network, port, swarm, system, unsupported, volume};
 
 /// The whole API.
 pub(crate) fn engine_router(app: App) -> Router {
-    let routes = containers().merge(images()).merge(volumes()).merge(system_routes()).with_state(app);
-    finish(routes.merge(stateless_routes()))
+    let routes = containers().merge(images()).merge(volumes()).merge(system_routes()).with_state(app.clone());
+    finish(routes.merge(stateless_routes()).route_layer(from_fn_with_state(app, record)))
 }
 
 /// A path Docker does not have and a method a path does not have answer alike.

@@ -42,6 +42,10 @@ pub(crate) struct Flags {
     /// Where Prometheus scrapes, or "off" [default: 127.0.0.1:9323]
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_addr: Option<String>,
+    /// The labels of containers that their metrics get, such as org.example.team,org.example.*; those of compose always do
+    /// [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    metrics_labels: Option<Vec<String>>,
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
@@ -108,6 +112,7 @@ struct File {
     exec_root: Option<PathBuf>,
     hosts: Option<Vec<String>>,
     metrics_addr: Option<String>,
+    metrics_labels: Option<Vec<String>>,
     instance: Option<String>,
     log_level: Option<LogLevel>,
     debug: Option<bool>,
@@ -192,6 +197,7 @@ pub(crate) struct Settings {
     pub(crate) run: PathBuf,
     pub(crate) hosts: Vec<HostAddr>,
     pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) metrics_labels: Option<Vec<String>>,
     pub(crate) instance: Option<InstanceId>,
     pub(crate) log_level: LogLevel,
     pub(crate) bip: Option<Ipv4Net>,
@@ -237,6 +243,7 @@ impl Settings {
             root: either("root", flags.root, file.data_root)?.unwrap_or_else(|| DEFAULT_ROOT.into()),
             hosts,
             metrics: metrics_address(metrics.as_deref().unwrap_or(DEFAULT_METRICS))?,
+            metrics_labels: either("metrics-labels", flags.metrics_labels, file.metrics_labels)?,
             instance: instance.map(|name| name.parse()).transpose()?,
             log_level: either("log-level", flag_level, file_level)?.unwrap_or_default(),
             bip: either("bip", flags.bip, file.bip)?,
@@ -394,13 +401,14 @@ mod tests {
     fn the_file_has_dockers_keys() {
         let file = parse(
             r#"{ "data-root": "/data", "hosts": ["unix:///a.sock", "tcp://127.0.0.1:2375"], "debug": true,
-                 "metrics-addr": "off", "bip": "172.30.0.1/24", "ipv6": true,
+                 "metrics-addr": "off", "metrics-labels": ["org.example.*"], "bip": "172.30.0.1/24", "ipv6": true,
                  "default-address-pools": [{ "base": "10.10.0.0/16", "size": 26 }] }"#,
         );
         let settings = Settings::merge(flags(&[]), file.unwrap()).unwrap();
         assert_eq!(settings.root, Path::new("/data"));
         assert_eq!(settings.hosts.len(), 2);
         assert_eq!(settings.metrics, None);
+        assert_eq!(settings.metrics_labels.as_deref(), Some(&["org.example.*".to_owned()][..]));
         assert_eq!(settings.log_level, LogLevel::Debug);
         assert_eq!(settings.bip, Some("172.30.0.1/24".parse().unwrap()));
         assert!(settings.ipv6);

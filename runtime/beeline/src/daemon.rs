@@ -129,7 +129,12 @@ async fn serve_metrics(
             "listen for metrics on {address}; choose another with --metrics-addr, or switch it off with `off`"
         )
     })?;
-    Ok(Some(tokio::spawn(beeline_api::serve_metrics(listener, engine.clone(), stop.clone()))))
+    Ok(Some(tokio::spawn(beeline_api::serve_metrics(
+        listener,
+        engine.clone(),
+        settings.metrics_labels.clone(),
+        stop.clone(),
+    ))))
 }
 
 /// Tells a service manager that the daemon answers (sd_notify(3)): one datagram to the socket it names.

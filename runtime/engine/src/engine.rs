@@ -1,5 +1,6 @@
 //! The engine: the one entry to the domain.
 
+mod figures;
 mod files;
 mod images;
 mod networks;
@@ -10,7 +11,9 @@ mod shutdown;
 mod volumes;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use beeline_metrics::Recorder;
 use jiff::Timestamp;
 
 use crate::attach::{AttachOptions, Attachment};
@@ -50,7 +53,7 @@ impl Engine {
     /// # Errors
     /// The request is wrong, its image is unknown, or its name is taken.
     pub async fn create(&self, request: CreateContainer) -> Result<Created, Error> {
-        create::create(&self.shared, request).await
+        self.timed("create", create::create(&self.shared, request)).await
     }
 
     /// Starts a container, and returns when its command is executed.
@@ -58,7 +61,8 @@ impl Engine {
     /// # Errors
     /// [`Kind::NotModified`] if it runs; what failed otherwise, with nothing left of the attempt.
     pub async fn start(&self, reference: &str) -> Result<(), Error> {
-        self.shared.directory.find(reference)?.ask(|reply| Command::Start { again: false, reply }).await
+        let handle = self.shared.directory.find(reference)?;
+        self.timed("start", handle.ask(|reply| Command::Start { again: false, reply })).await
     }
 
     /// Stops a container: `signal` (its own if not given), and SIGKILL after `timeout` seconds (its own if not given,
@@ -102,7 +106,8 @@ impl Engine {
         let signal =
             signal.filter(|signal| !signal.is_empty()).map(|signal| signal::parse(&signal)).transpose()?;
         let request = StopRequest { signal, timeout, keep };
-        self.shared.directory.find(reference)?.ask(|reply| Command::Stop { request, reply }).await
+        let handle = self.shared.directory.find(reference)?;
+        self.timed("stop", handle.ask(|reply| Command::Stop { request, reply })).await
     }
 
     /// Sends a signal, by name or number, to a container's init: SIGKILL if empty. After SIGKILL, returns when the
@@ -137,7 +142,8 @@ impl Engine {
     /// # Errors
     /// [`Kind::Conflict`] if it runs and `force` is not given.
     pub async fn remove(&self, reference: &str, force: bool, volumes: bool) -> Result<(), Error> {
-        self.shared.directory.find(reference)?.ask(|reply| Command::Remove { force, volumes, reply }).await
+        let handle = self.shared.directory.find(reference)?;
+        self.timed("delete", handle.ask(|reply| Command::Remove { force, volumes, reply })).await
     }
 
     /// Gives a container another name.
@@ -199,6 +205,24 @@ impl Engine {
     pub async fn resize(&self, reference: &str, width: u16, height: u16) -> Result<(), Error> {
         let handle = self.shared.directory.find(reference)?;
         handle.ask(|reply| Command::Resize { width, height, reply }).await
+    }
+
+    /// What counts the daemon's own work.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.shared.recorder
+    }
+
+    /// Records how long an action on a container takes, if it succeeds.
+    async fn timed<T>(
+        &self,
+        action: &'static str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let began = Instant::now();
+        let done = work.await?;
+        self.shared.recorder.container_action(action, began.elapsed());
+        Ok(done)
     }
 
     /// What all of the engine shares, for its other modules.

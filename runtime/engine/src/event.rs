@@ -1,6 +1,7 @@
 //! What happened, for whoever listens.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -57,11 +58,12 @@ pub struct Event {
 pub(crate) struct Events {
     past: Mutex<VecDeque<Arc<Event>>>,
     live: broadcast::Sender<Arc<Event>>,
+    published: AtomicU64,
 }
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self { past: Mutex::default(), live: broadcast::channel(BACKLOG).0 }
+        Self { past: Mutex::default(), live: broadcast::channel(BACKLOG).0, published: AtomicU64::new(0) }
     }
 
     /// Tells everyone.
@@ -81,8 +83,14 @@ impl Events {
             past.pop_front();
         }
         past.push_back(event.clone());
+        self.published.fetch_add(1, Ordering::Relaxed);
         // Nobody listening is no error.
         let _ = self.live.send(event);
+    }
+
+    /// How many there have been.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// Past events since `since` (none if not given), then the coming ones.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use beeline_metrics::Recorder;
 use beeline_net::Net;
 use beeline_net::dns::Resolver;
 use beeline_spawn::Spawner;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     /// The daemon is about to end: nothing is started by itself any more.
     pub(crate) closing: AtomicBool,
     pub(crate) samplers: Samplers,
+    pub(crate) recorder: Recorder,
 }
 
 impl Shared {

@@ -1,8 +1,9 @@
 //! What samplers need to know of a running container.
 
+use std::path::Path;
 use std::time::SystemTime;
 
-use beeline_metrics::{CgroupDirs, InterfaceCounters, Limits, Target};
+use beeline_metrics::{CgroupDirs, Host, InterfaceCounters, Limits, Target};
 
 use crate::container::mode::NetworkMode;
 use crate::container::view::ContainerView;
@@ -22,8 +23,12 @@ impl Shared {
             labels: view.config.labels.clone(),
             cgroup: self.cgroup_dirs(view)?,
             started_at: started,
+            restarts: view.restart_count,
+            layer: view.paths.upper.clone(),
             limits: Limits {
                 memory_bytes: positive(host.memory),
+                memory_reservation_bytes: positive(host.memory_reservation),
+                memory_swap_bytes: positive(host.memory_swap),
                 cpu_quota_us: quota,
                 cpu_period_us: period,
                 cpu_shares: positive(host.cpu_shares),
@@ -31,6 +36,22 @@ impl Shared {
             },
             interfaces: self.interfaces(view),
         })
+    }
+
+    /// The host as a whole.
+    pub(crate) fn host(&self) -> Host {
+        // The hierarchies' roots are the parents of any group at their top.
+        let groups = self.hierarchy.cgroup("/beeline").map(|group| group.paths());
+        let root = |path: &Path| path.parent().map(Path::to_owned);
+        let cgroup = groups.map_or_else(
+            |_| CgroupDirs::default(),
+            |groups| CgroupDirs {
+                path: "/".to_owned(),
+                unified: groups.unified.as_deref().and_then(root),
+                v1: groups.v1.iter().filter_map(|(name, path)| Some((name.clone(), root(path)?))).collect(),
+            },
+        );
+        Host { cgroup, interfaces: host_interfaces() }
     }
 
     /// Where a container's control groups are.
@@ -65,5 +86,55 @@ impl Shared {
             }
             _ => self.interfaces(view),
         }
+    }
+}
+
+/// The host's interfaces without the loopback and those that lead to containers.
+fn host_interfaces() -> Vec<InterfaceCounters> {
+    parse_interfaces(&std::fs::read_to_string("/proc/net/dev").unwrap_or_default())
+}
+
+/// `eth0: BYTES PACKETS ERRORS DROPPED …`: eight columns received, eight sent.
+fn parse_interfaces(text: &str) -> Vec<InterfaceCounters> {
+    let interface = |line: &str| {
+        let (name, figures) = line.split_once(':')?;
+        let figures: Vec<u64> = figures.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let figure = |at: usize| figures.get(at).copied();
+        Some(InterfaceCounters {
+            interface: name.trim().to_owned(),
+            rx_bytes: figure(0)?,
+            rx_packets: figure(1)?,
+            rx_dropped: figure(3)?,
+            tx_bytes: figure(8)?,
+            tx_packets: figure(9)?,
+            tx_dropped: figure(11)?,
+        })
+    };
+    let is_hosts = |interface: &InterfaceCounters| {
+        let name = &interface.interface;
+        name != "lo" && !["bl-", "bv", "veth"].iter().any(|others| name.starts_with(others))
+    };
+    text.lines().filter_map(interface).filter(is_hosts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_interfaces_are_neither_the_loopback_nor_containers() {
+        let text = "Inter-|   Receive\n face |bytes packets\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  \
+                    eth0: 10 2 0 3 0 0 0 0 40 5 0 6 0 0 0 0\nbl-0-1: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n";
+        let interfaces = parse_interfaces(text);
+        let expected = InterfaceCounters {
+            interface: "eth0".into(),
+            rx_bytes: 10,
+            rx_packets: 2,
+            rx_dropped: 3,
+            tx_bytes: 40,
+            tx_packets: 5,
+            tx_dropped: 6,
+        };
+        assert_eq!(interfaces, [expected]);
     }
 }

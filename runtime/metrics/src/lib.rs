@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: the caller describes what runs as a [`Snapshot`], [`Sample::read`] reads each container's
 //! control groups, and [`Exporter::render`] writes the text exposition format. A series lives exactly as long as
-//! its container is in the snapshot: nothing is remembered between two scrapes.
+//! its container is in the snapshot: between two scrapes only the sizes of layers are remembered.
 //!
 //! Names and labels are cAdvisor's wherever cAdvisor has one, so that dashboards written for it work unchanged.
 
@@ -10,16 +10,28 @@
 
 mod block_io;
 mod cgroup_file;
+mod container;
+mod datapath;
+mod disk;
 mod exporter;
 pub mod family;
 mod host;
+mod label;
+mod page;
 mod pressure;
+mod process;
+mod recorder;
 mod sample;
 mod snapshot;
 
 pub use block_io::BlockIo;
 pub use exporter::{CONTENT_TYPE, Error, Exporter};
 pub use host::HostCpu;
+pub use label::LabelChoice;
 pub use pressure::{Pressure, Stall};
+pub use recorder::Recorder;
 pub use sample::{Cpu, Memory, Sample};
-pub use snapshot::{CgroupDirs, Datapath, InterfaceCounters, Limits, Snapshot, StateCounts, Target};
+pub use snapshot::{
+    CgroupDirs, Datapath, Host, InterfaceCounters, Limits, Network, Publish, Resolver, Rule, Snapshot,
+    StateCounts, Target,
+};

@@ -11,10 +11,25 @@ pub struct Snapshot {
     pub containers: Vec<Target>,
     /// How many containers are in which state.
     pub states: StateCounts,
+    /// The host as a whole.
+    pub host: Host,
     /// Images in the store.
     pub images: u64,
+    /// Events that were published.
+    pub events: u64,
     /// The datapath's own counters; `None` while it is not loaded.
     pub datapath: Option<Datapath>,
+    /// What containers asked the resolver.
+    pub resolver: Resolver,
+}
+
+/// The host as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// The roots of the hierarchies.
+    pub cgroup: CgroupDirs,
+    /// The interfaces that are not containers'.
+    pub interfaces: Vec<InterfaceCounters>,
 }
 
 /// One running container.
@@ -32,6 +47,10 @@ pub struct Target {
     pub cgroup: CgroupDirs,
     /// When init was started.
     pub started_at: SystemTime,
+    /// How often its restart policy has started it again.
+    pub restarts: u64,
+    /// The directory that holds what it has written.
+    pub layer: PathBuf,
     /// The limits the user asked for.
     pub limits: Limits,
     /// The container's interfaces, as the container sees them.
@@ -54,6 +73,10 @@ pub struct CgroupDirs {
 pub struct Limits {
     /// Memory in bytes.
     pub memory_bytes: Option<u64>,
+    /// Memory below which the container is pressed when memory is short.
+    pub memory_reservation_bytes: Option<u64>,
+    /// Memory and swap together.
+    pub memory_swap_bytes: Option<u64>,
     /// CPU time per period in microseconds.
     pub cpu_quota_us: Option<i64>,
     /// The CPU period in microseconds.
@@ -104,5 +127,63 @@ pub struct Datapath {
     /// Connections that can be tracked.
     pub conntrack_capacity: u64,
     /// Published ports or ranges.
-    pub publishes: u64,
+    pub publishes: Vec<Publish>,
+    /// The daemon's rules for all of them.
+    pub daemon_rules: Vec<Rule>,
+    /// Networks with a device.
+    pub networks: Vec<Network>,
+}
+
+/// A published port or range, and what came through it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Publish {
+    /// The container's name.
+    pub container: String,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// The host's address.
+    pub host_ip: String,
+    /// The host's port, or `FIRST-LAST`.
+    pub host_port: String,
+    /// Connections and flows that were made.
+    pub connections: u64,
+    /// New ones that a rule refused.
+    pub refused: u64,
+    /// Packets to the container.
+    pub packets: u64,
+    /// Bytes to the container.
+    pub bytes: u64,
+    /// How often rules decided, by scope and action.
+    pub rule_hits: BTreeMap<(String, String), u64>,
+}
+
+/// A rule by source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// `allow` or `deny`.
+    pub action: String,
+    /// The subnet; empty for all that no other rule names.
+    pub source: String,
+    /// How often it decided.
+    pub hits: u64,
+}
+
+/// A network, and how much it uses of the table of connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// The network's name.
+    pub name: String,
+    /// Connections of its members.
+    pub flows: u64,
+    /// How many they may be.
+    pub quota: u64,
+}
+
+/// What containers asked the resolver.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resolver {
+    /// Questions by who answers them.
+    pub queries: Vec<(&'static str, u64)>,
+    /// Questions without an answer, by reason.
+    pub failures: Vec<(&'static str, u64)>,
 }

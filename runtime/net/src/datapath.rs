@@ -37,6 +37,7 @@ use std::{
 use beeline_abi::Timeouts;
 
 pub use error::Error;
+pub use flows::NetworkFlows;
 pub use resolvers::ResolverStatus;
 pub use spec::{
     DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, LAYOUT_VERSION, LogLevel,
@@ -243,6 +244,14 @@ impl Datapath {
     /// [`Error::Map`].
     pub fn remove_uplink(&self, ifindex: u32) -> Result<(), Error> {
         self.state().remove_uplink(ifindex)
+    }
+
+    /// How many flows the members of each network have, and may have.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn network_flows(&self) -> Result<Vec<NetworkFlows>, Error> {
+        self.state().network_flows()
     }
 
     /// The devices towards the outside.

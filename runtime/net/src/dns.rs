@@ -8,6 +8,7 @@
 //! A container asks 127.0.0.11, where nothing listens: the socket programs lead it to [`Resolver`], by
 //! [`Net::set_resolver`](crate::Net::set_resolver). Messages are hickory's; the sockets and all decisions are ours.
 
+mod counters;
 mod exchange;
 mod forward;
 mod listen;
@@ -28,9 +29,11 @@ use std::{
 use hickory_proto::op::ResponseCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use counters::DnsCounters;
 pub use names::{Link, Member, Zone};
 
 use self::{
+    counters::{Counters, count},
     listen::Listener,
     message::{Question, Received, Transport},
     names::{Asker, Names, Outside},
@@ -78,6 +81,7 @@ struct Shared {
     connections: Arc<Semaphore>,
     /// Whose turn it is among those of one name.
     turn: AtomicUsize,
+    counters: Counters,
 }
 
 /// What becomes of a question.
@@ -104,6 +108,7 @@ impl Resolver {
             forwards: Arc::new(Semaphore::new(FORWARDS)),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             turn: AtomicUsize::new(0),
+            counters: Counters::default(),
         };
         let known = config.known.iter().map(|address| (*address.ip(), address.port())).collect();
         Self { shared: Arc::new(shared), listeners: Arc::default(), known: Arc::new(known) }
@@ -162,6 +167,11 @@ impl Resolver {
         self.names_mut(|names| names.remove_member(network, container));
     }
 
+    /// What was asked so far.
+    pub fn counters(&self) -> DnsCounters {
+        self.shared.counters.read()
+    }
+
     fn names_mut<T>(&self, change: impl FnOnce(&mut Names) -> T) -> T {
         change(&mut self.shared.names.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -186,21 +196,32 @@ impl Shared {
     fn answer_here(&self, asker: Option<&Asker>, bytes: &[u8], transport: Transport) -> Answer {
         let question = match message::receive(bytes) {
             Received::Question(question) => question,
-            Received::Refused(answer) => return Answer::Now(answer),
+            Received::Refused(answer) => {
+                count(&self.counters.refused);
+                return Answer::Now(answer);
+            }
             Received::Ignored => return Answer::Never,
         };
         // Who is no container is told nothing, and nobody is asked for him.
-        let Some(asker) = asker else { return Answer::Now(question.failure(ResponseCode::Refused)) };
+        let Some(asker) = asker else {
+            count(&self.counters.refused);
+            return Answer::Now(question.failure(ResponseCode::Refused));
+        };
         let names = self.names();
         if let Some(subject) = &question.subject {
             let outcome = names.resolve(&asker.container, subject);
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             if let Some(answer) = question.local_answer(outcome, turn, transport) {
+                count(&self.counters.names);
                 return Answer::Now(answer);
             }
         }
+        count(&self.counters.outside);
         let servers = match names.outside(&asker.container) {
-            Outside::None => return Answer::Now(question.failure(ResponseCode::ServFail)),
+            Outside::None => {
+                count(&self.counters.no_servers);
+                return Answer::Now(question.failure(ResponseCode::ServFail));
+            }
             Outside::Host => None,
             Outside::Own(servers) => Some(servers),
         };
@@ -209,6 +230,7 @@ impl Shared {
         let places =
             [&asker.forwards, &self.forwards].map(|places| Arc::clone(places).try_acquire_owned().ok());
         let [Some(own), Some(shared)] = places else {
+            count(&self.counters.too_many);
             tracing::debug!(container = %asker.container, "too many questions for servers outside");
             return Answer::Now(question.failure(ResponseCode::ServFail));
         };
@@ -219,7 +241,10 @@ impl Shared {
     async fn ask_outside(&self, later: Later, bytes: &[u8], transport: Transport) -> Vec<u8> {
         match forward::ask(&later.servers, &later.question, bytes, transport).await {
             Some(answer) => later.question.relay(&answer, transport),
-            None => later.question.failure(ResponseCode::ServFail),
+            None => {
+                count(&self.counters.no_answer);
+                later.question.failure(ResponseCode::ServFail)
+            }
         }
     }
 }

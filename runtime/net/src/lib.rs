@@ -21,9 +21,10 @@ mod subnet;
 mod sysctl;
 
 pub use datapath::{
-    DropReason, EndpointCounters, GuardMode, LogLevel, Protocol, Publish, PublishCounters, PublishStatus,
-    RuleSets, RuleStatus,
+    DropReason, EndpointCounters, GuardMode, LogLevel, NetworkFlows, Protocol, Publish, PublishCounters,
+    PublishStatus, RuleSets, RuleStatus,
 };
+pub use dns::DnsCounters;
 pub use error::{Error, ErrorKind};
 pub use ipam::Ipam;
 pub use net::{FlowTable, Keep, Net, PublishRules, PublishSpec};

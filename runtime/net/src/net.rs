@@ -32,7 +32,7 @@ pub use reconcile::Keep;
 use self::{network::Network, publish::Table, uplinks::Uplinks};
 use crate::{
     DefaultRoutes, DropReason, Endpoint, EndpointCounters, EndpointSpec, Error, Guard, GuardStatus,
-    NetConfig, Netns, NetworkSpec, Pool, Publish, PublishStatus, RuleStatus,
+    NetConfig, Netns, NetworkFlows, NetworkSpec, Pool, Publish, PublishStatus, RuleStatus,
     datapath::{Datapath, DatapathConfig},
     host::HostNetwork,
 };
@@ -274,6 +274,14 @@ impl Net {
             entries: self.inner.datapath.conntrack_len(),
             capacity: self.inner.datapath.conntrack_capacity(),
         }
+    }
+
+    /// How many flows the members of each network have, and may have.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn network_flows(&self) -> Result<Vec<NetworkFlows>, Error> {
+        Ok(self.inner.datapath.network_flows()?)
     }
 
     /// After a restart: makes everything of the instance as it is to be, and removes the rest. Flows of what is kept are

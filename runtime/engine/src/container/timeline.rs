@@ -1,7 +1,9 @@
-//! Where the time of an operation goes, for the log at debug level.
+//! Where the time of an operation goes, for the log at debug level and for the metrics.
 
 use std::fmt;
 use std::time::{Duration, Instant};
+
+use beeline_metrics::Recorder;
 
 /// The steps of one operation and what each took.
 #[derive(Debug)]
@@ -21,6 +23,13 @@ impl Timeline {
         let now = Instant::now();
         self.steps.push((name, now - self.last));
         self.last = now;
+    }
+
+    /// Counts the steps as phases of a start.
+    pub(crate) fn record(&self, recorder: &Recorder) {
+        for (name, took) in &self.steps {
+            recorder.start_phase(name, *took);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Networks: making, removing, listing, and putting containers on them.
 
+use std::time::Instant;
+
 use super::Engine;
 use crate::container::filter::{Filters, label_matches};
 use crate::container::handle::Command;
@@ -83,7 +85,10 @@ impl Engine {
         let network = self.shared.networks.find(network)?;
         let config = Box::new(config);
         let handle = self.shared.directory.find(container)?;
-        handle.ask(|reply| Command::Connect { network, config, reply }).await
+        let began = Instant::now();
+        handle.ask(|reply| Command::Connect { network, config, reply }).await?;
+        self.shared.recorder.network_action("connect", began.elapsed());
+        Ok(())
     }
 
     /// Takes a container off a network.
@@ -98,6 +103,9 @@ impl Engine {
             Err(_) if force => network.to_owned(),
             Err(error) => return Err(error),
         };
-        handle.ask(|reply| Command::Disconnect { network, reply }).await
+        let began = Instant::now();
+        handle.ask(|reply| Command::Disconnect { network, reply }).await?;
+        self.shared.recorder.network_action("release", began.elapsed());
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use beeline_image::Store;
+use beeline_metrics::Recorder;
 use beeline_net::dns::{Resolver, ResolverConfig};
 use beeline_net::{Net, NetConfig};
 use beeline_spawn::Spawner;
@@ -64,6 +65,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
     let networks = Networks::new(open_networks(&opened, &config, &instance, &net, &id).await?, &id, requests);
     let stored = restore_leases(stored, &networks);
     let resolver = open_resolver(&net)?;
+    let recorder = Recorder::new().map_err(|error| Error::internal("declare the metrics", &error))?;
     let shared = Arc::new(Shared {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         id,
@@ -80,6 +82,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         events: Events::new(),
         closing: AtomicBool::new(false),
         samplers: Samplers::default(),
+        recorder,
         config,
     });
     reconcile::reconcile(&shared, stored).await?;

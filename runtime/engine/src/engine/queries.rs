@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use beeline_metrics::{Datapath, Snapshot, StateCounts};
+use beeline_metrics::{Snapshot, StateCounts};
 use beeline_net::{PublishRules, Scope};
 
 use super::Engine;
@@ -141,21 +141,12 @@ impl Engine {
         let running = views.iter().filter(|view| view.status.state.is_running());
         Snapshot {
             containers: running.filter_map(|view| self.shared.target(view)).collect(),
+            host: self.shared.host(),
             states,
+            events: self.shared.events.published(),
             images: self.shared.images.list().len() as u64,
             datapath: self.datapath(),
+            resolver: self.resolver_figures(),
         }
-    }
-
-    fn datapath(&self) -> Option<Datapath> {
-        let net = &self.shared.net;
-        let drops = net.drops().ok()?.into_iter().map(|(reason, count)| (reason.name().to_owned(), count));
-        let table = net.flow_table();
-        Some(Datapath {
-            drops: drops.collect(),
-            conntrack_entries: table.entries,
-            conntrack_capacity: table.capacity.into(),
-            publishes: net.publishes().map_or(0, |publishes| publishes.len() as u64),
-        })
     }
 }

@@ -10,14 +10,16 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use beeline_abi::{Address, Expired, Flow, FlowKind, MAX_EXPIRED_PER_RUN, NO_PUBLISH, Timeouts, Tuple};
+use beeline_abi::{
+    Address, Expired, Flow, FlowKind, MAX_EXPIRED_PER_RUN, NO_PUBLISH, Network, Timeouts, Tuple,
+};
 
 use super::{
     Error,
     endpoints::addresses,
     state::State,
     syscall,
-    tables::{BPF_EXIST, errno, failed},
+    tables::{self, BPF_EXIST, errno, failed},
 };
 
 /// What precedes the candidates in the packet that the program is run with: the least a packet program takes.
@@ -35,6 +37,17 @@ pub(super) struct Pass {
     pub(super) expired: u64,
     /// How many flows that are not over each network has.
     pub(super) per_network: BTreeMap<u32, i64>,
+}
+
+/// How much of the table of flows a network uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkFlows {
+    /// The network's number.
+    pub network: u32,
+    /// Flows of its members.
+    pub flows: u64,
+    /// How many they may have together.
+    pub quota: u32,
 }
 
 /// What a flow must agree with to be alive, as it was at one moment.
@@ -74,6 +87,18 @@ impl State {
             publishes: self.publishes.iter().map(|(slot, entry)| (*slot, entry.generation)).collect(),
             networks: networks.map_err(failed("read", "NETWORKS"))?,
         })
+    }
+
+    /// How many flows each network has, and may have.
+    pub(super) fn network_flows(&self) -> Result<Vec<NetworkFlows>, Error> {
+        let of = |pair: Result<(u32, Network), _>| {
+            let (network, entry) = pair.map_err(failed("read", "NETWORKS"))?;
+            let counted = tables::get(&self.tables.network_flows, "NETWORK_FLOWS", &network)?;
+            // Processors that count at the same time may leave less than none for a moment.
+            let flows = u64::try_from(counted.unwrap_or(0)).unwrap_or(0);
+            Ok(NetworkFlows { network, flows, quota: entry.flow_quota })
+        };
+        self.tables.networks.iter().map(of).collect()
     }
 
     /// Puts right what the programs counted: of flows that ended in a race, or with their endpoint, they know nothing.

@@ -66,7 +66,7 @@ async fn client(from: Ipv4Addr, to: SocketAddr) -> UdpSocket {
 #[tokio::test]
 async fn a_container_that_asks_too_much_takes_no_place_of_others() {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let (_resolver, address) = resolver(silent.local_addr().unwrap());
+    let (resolver, address) = resolver(silent.local_addr().unwrap());
     let greedy = client(GREEDY, address).await;
     for id in 0..100 {
         greedy.send(&question(id, "www.example.")).await.unwrap();
@@ -77,6 +77,8 @@ async fn a_container_that_asks_too_much_takes_no_place_of_others() {
     }
     greedy.send(&question(7777, "modest.")).await.unwrap();
     assert_eq!(answer(&greedy).await.answers.len(), 1);
+    let counted = resolver.counters();
+    assert_eq!((counted.names, counted.outside, counted.too_many), (1, 100, 36));
     // All who got a place were asked for, the modest one, too.
     let mut buffer = [0; 512];
     for _ in 0..64 {

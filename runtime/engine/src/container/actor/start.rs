@@ -150,6 +150,7 @@ impl Actor {
         self.attach_waiting().await;
         self.release().await?;
         timeline.step("attach, exec");
+        timeline.record(&shared.recorder);
         tracing::debug!(container = %self.record.id, %timeline, "started");
         Ok(pid)
     }
