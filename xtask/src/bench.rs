@@ -3,6 +3,7 @@
 //! Everything is measured in one run, in turns, because a machine's mood changes: only the ratios of one run compare.
 
 mod latency;
+mod metrics;
 mod net;
 mod report;
 
@@ -24,9 +25,11 @@ enum Part {
     Net,
     /// Starts of containers
     Starts,
+    /// Scrapes of the metrics
+    Metrics,
 }
 
-/// Measure ways of packets and container starts beside their peers
+/// Measure ways of packets and container starts beside their peers, and scrapes
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Only this
@@ -41,6 +44,9 @@ pub(crate) struct Arguments {
     /// Starts of a container in each way; the median counts
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     starts: u32,
+    /// Scrapes with each number of containers; the median counts
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    scrapes: u32,
     /// Measure this binary instead of building one, for a comparison
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -93,6 +99,11 @@ impl Arguments {
             let starts = latency::measure(&stage, &output, self.starts)?;
             report["starts"] = starts.json();
             tables.push(starts.table());
+        }
+        if includes(Part::Metrics) {
+            let scrapes = metrics::measure(&stage, self.scrapes)?;
+            report["metrics"] = scrapes.json();
+            tables.push(scrapes.table());
         }
         stage.clear()?;
 

@@ -40,11 +40,17 @@ pub(crate) fn read_unified(dir: &Path) -> Vec<BlockIo> {
     text.lines().filter_map(device).collect()
 }
 
-/// From the throttling policy's files, which count whatever scheduler a device has: `8:0 Read 1`.
+/// From the files of the throttling policy, or of the scheduler BFQ: `8:0 Read 1`. The former counts devices that have a
+/// limit in some group, and before Linux 6.10 all.
 pub(crate) fn read_v1(dir: &Path) -> Vec<BlockIo> {
+    let policies = ["blkio.throttle", "blkio.bfq"].into_iter();
+    policies.map(|policy| read_policy(dir, policy)).find(|devices| !devices.is_empty()).unwrap_or_default()
+}
+
+fn read_policy(dir: &Path, policy: &str) -> Vec<BlockIo> {
     let mut devices: BTreeMap<(u64, u64), BlockIo> = BTreeMap::new();
     let mut read = |file: &str, set: fn(&mut BlockIo, &str, u64)| {
-        let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
+        let text = fs::read_to_string(dir.join(format!("{policy}.{file}"))).unwrap_or_default();
         for line in text.lines() {
             let mut words = line.split(' ');
             let (Some(number), Some(operation), Some(value)) = (words.next(), words.next(), words.next())
@@ -56,12 +62,12 @@ pub(crate) fn read_v1(dir: &Path) -> Vec<BlockIo> {
             set(io, operation, value);
         }
     };
-    read("blkio.throttle.io_service_bytes_recursive", |io, operation, value| match operation {
+    read("io_service_bytes_recursive", |io, operation, value| match operation {
         "Read" => io.read_bytes = value,
         "Write" => io.written_bytes = value,
         _ => {}
     });
-    read("blkio.throttle.io_serviced_recursive", |io, operation, value| match operation {
+    read("io_serviced_recursive", |io, operation, value| match operation {
         "Read" => io.reads = value,
         "Write" => io.writes = value,
         _ => {}
@@ -87,11 +93,14 @@ mod tests {
         let write = |file: &str, text: &str| fs::write(dir.path().join(file), text).unwrap();
         write("io.stat", "8:16 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n");
         assert_eq!(read_unified(dir.path()), [EXPECTED]);
-        write(
-            "blkio.throttle.io_service_bytes_recursive",
-            "8:16 Read 4096\n8:16 Write 8192\n8:16 Sync 12288\n8:16 Total 12288\nTotal 12288\n",
-        );
-        write("blkio.throttle.io_serviced_recursive", "8:16 Read 1\n8:16 Write 2\n8:16 Total 3\nTotal 3\n");
-        assert_eq!(read_v1(dir.path()), [EXPECTED]);
+        let bytes = "8:16 Read 4096\n8:16 Write 8192\n8:16 Sync 12288\n8:16 Total 12288\nTotal 12288\n";
+        let operations = "8:16 Read 1\n8:16 Write 2\n8:16 Total 3\nTotal 3\n";
+        // A device without a limit is BFQ's to count.
+        for policy in ["bfq", "throttle"] {
+            write("blkio.throttle.io_service_bytes_recursive", "Total 0\n");
+            write(&format!("blkio.{policy}.io_service_bytes_recursive"), bytes);
+            write(&format!("blkio.{policy}.io_serviced_recursive"), operations);
+            assert_eq!(read_v1(dir.path()), [EXPECTED], "{policy}");
+        }
     }
 }

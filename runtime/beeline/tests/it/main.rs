@@ -10,9 +10,11 @@
 )]
 #![allow(clippy::print_stderr, reason = "a test that cannot run says so where the test runner shows it")]
 
+mod accuracy;
 mod bed;
 mod client;
 mod continuity;
+mod dashboards;
 mod files;
 mod images;
 mod init;
