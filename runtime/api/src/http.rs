@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod body;
 pub(crate) mod detached;
 pub(crate) mod error;
+pub(crate) mod escape;
 pub(crate) mod hijack;
 pub(crate) mod negotiate;
 pub(crate) mod params;

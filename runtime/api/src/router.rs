@@ -7,7 +7,7 @@ use axum::routing::{delete, get, post};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::record::record;
-use crate::route::{container, event, image, network, port, swarm, system, unsupported, volume};
+use crate::route::{container, event, exec, image, network, port, swarm, system, unsupported, volume};
 
 /// The whole API.
 pub(crate) fn engine_router(app: App) -> Router {
@@ -68,6 +68,11 @@ fn containers() -> Router<App> {
         .route("/containers/{name}/logs", get(container::logs::logs))
         .route("/containers/{name}/stats", get(container::stats::stats))
         .route("/containers/{name}/attach", post(container::attach::attach))
+        .route("/containers/{name}/top", get(container::top::top))
+        .route("/containers/{name}/exec", post(exec::create))
+        .route("/exec/{id}/start", post(exec::start))
+        .route("/exec/{id}/resize", post(exec::resize))
+        .route("/exec/{id}/json", get(exec::inspect))
         .route("/containers/{name}", delete(container::lifecycle::remove))
 }
 
@@ -164,9 +169,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_missing_is_named() {
-        let response = answer("POST", "/v1.50/containers/web/exec").await;
+        let response = answer("GET", "/v1.50/images/search").await;
         assert_eq!(response.status(), StatusCode::NOT_IMPLEMENTED);
-        assert!(text(response).await.contains("exec"));
+        assert!(text(response).await.contains("registries"));
     }
 
     #[tokio::test]

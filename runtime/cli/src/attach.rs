@@ -3,11 +3,11 @@
 use std::io;
 
 use anyhow::{Context, Result};
+use beeline_wire::detach_keys::{self, DetachKeys};
 use beeline_wire::stdcopy::{Decoder, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy};
 
 use crate::client::Hijacked;
-use crate::detach_keys::DetachKeys;
 use crate::output;
 
 /// How an attached session ended.
@@ -32,7 +32,7 @@ pub(crate) struct Streams {
 ///
 /// # Errors
 /// When the connection breaks or nobody reads our output.
-pub(crate) async fn shuttle(hijacked: Hijacked, streams: Streams) -> Result<Ended> {
+pub(crate) async fn shuttle(hijacked: Hijacked, streams: Streams, keys: DetachKeys) -> Result<Ended> {
     let (read, write) = tokio::io::split(hijacked.stream);
     let output = show(read, hijacked.multiplexed && !streams.tty);
     let input = async {
@@ -40,7 +40,7 @@ pub(crate) async fn shuttle(hijacked: Hijacked, streams: Streams) -> Result<Ende
             // Held open: closing would be taken for the end of input.
             std::future::pending::<()>().await;
         }
-        feed(write, streams.tty).await
+        feed(write, streams.tty, keys).await
     };
     tokio::pin!(output);
     tokio::select! {
@@ -81,14 +81,13 @@ pub(crate) async fn show(mut from: impl AsyncRead + Unpin, multiplexed: bool) ->
 }
 
 /// Sends standard input to the container, and its end.
-async fn feed(mut to: impl AsyncWrite + Unpin, tty: bool) -> io::Result<Ended> {
+async fn feed(mut to: impl AsyncWrite + Unpin, tty: bool, mut keys: DetachKeys) -> io::Result<Ended> {
     let mut stdin = tokio::io::stdin();
     if !tty {
         copy(&mut stdin, &mut to).await?;
         to.shutdown().await?;
         return Ok(Ended::Closed);
     }
-    let mut keys = DetachKeys::default();
     let mut buffer = [0; 4096];
     loop {
         let count = stdin.read(&mut buffer).await?;
@@ -103,4 +102,17 @@ async fn feed(mut to: impl AsyncWrite + Unpin, tty: bool) -> io::Result<Ended> {
             return Ok(Ended::Detached);
         }
     }
+}
+
+/// The keys that a flag `--detach-keys` says.
+///
+/// # Errors
+/// Why they are none, for clap.
+pub(crate) fn parse_keys(text: &str) -> Result<String, String> {
+    detach_keys::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// A watch for the keys of a flag that [`parse_keys`] has read.
+pub(crate) fn keys(flag: Option<&str>) -> DetachKeys {
+    flag.and_then(|text| detach_keys::parse(text).ok()).map(DetachKeys::new).unwrap_or_default()
 }

@@ -33,6 +33,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+const JSON: &str = "application/json";
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -128,9 +130,12 @@ impl Client {
     }
 
     async fn open_json(&self, path: &str, body: &impl Serialize) -> Result<Response<Incoming>> {
+        self.send(Method::POST, path, Some(JSON), self.body(body)?).await
+    }
+
+    fn body(&self, body: &impl Serialize) -> Result<Body> {
         let body = serde_json::to_vec(body).map_err(|error| self.transport(error))?;
-        let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
-        self.send(Method::POST, path, Some("application/json"), body).await
+        Ok(Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync())
     }
 
     /// `POST` or `DELETE` whose answer is of no interest.
@@ -174,7 +179,15 @@ impl Client {
 
     /// `POST` that turns the connection into a raw stream (the API's "hijacking").
     pub(crate) async fn hijack(&self, path: &str) -> Result<Hijacked> {
-        let mut request = self.request(Method::POST, path, None, empty())?;
+        self.take_over(self.request(Method::POST, path, None, empty())?).await
+    }
+
+    /// The same with a JSON body.
+    pub(crate) async fn hijack_json(&self, path: &str, body: &impl Serialize) -> Result<Hijacked> {
+        self.take_over(self.request(Method::POST, path, Some(JSON), self.body(body)?)?).await
+    }
+
+    async fn take_over(&self, mut request: Request<Body>) -> Result<Hijacked> {
         request.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(UPGRADE, http::HeaderValue::from_static("tcp"));
         let response = connection::send(&self.host, request).await?;

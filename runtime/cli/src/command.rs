@@ -1,9 +1,11 @@
 //! The commands, one file each.
 
+mod attach;
 mod commit;
 mod cp;
 mod create;
 mod diff;
+mod exec;
 mod export;
 mod image_progress;
 mod images;
@@ -27,6 +29,7 @@ mod start;
 mod stats;
 mod stop;
 mod tag;
+mod top;
 mod unpause;
 mod update;
 mod version;
@@ -45,8 +48,14 @@ pub(crate) enum Command {
     Run(Box<run::Run>),
     /// Create a container from an image without starting it
     Create(Box<create::Create>),
+    /// Execute a command in a running container
+    Exec(exec::Exec),
+    /// Join the terminal to a running container's input and output
+    Attach(attach::Attach),
     /// List containers
     Ps(ps::Ps),
+    /// List a container's processes
+    Top(top::Top),
     /// Show what a container wrote
     Logs(logs::Logs),
     /// Show all that is known of containers or images
@@ -122,7 +131,10 @@ impl Command {
             Self::Diff(diff) => diff.run(client).await,
             Self::Export(export) => export.run(client).await,
             Self::Commit(commit) => commit.run(client).await,
+            Self::Exec(exec) => exec.run(client).await,
+            Self::Attach(attach) => attach.run(client).await,
             Self::Ps(ps) => ps.run(client).await,
+            Self::Top(top) => top.run(client).await,
             Self::Logs(logs) => logs.run(client).await,
             Self::Inspect(inspect) => inspect.run(client).await,
             Self::Start(start) => start.run(client).await,

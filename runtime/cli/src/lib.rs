@@ -10,7 +10,6 @@ mod attach;
 mod autostart;
 mod client;
 mod command;
-mod detach_keys;
 mod error;
 mod filter;
 mod host;

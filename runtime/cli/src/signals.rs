@@ -35,21 +35,20 @@ pub(crate) fn proxy(client: &Client, container: &str) -> Result<JoinSet<()>> {
     Ok(tasks)
 }
 
-/// Keeps the container's terminal as large as the user's. Ends when it is dropped.
+/// Keeps a terminal as large as the user's, by posting to `resize`. Ends when it is dropped.
 ///
 /// # Errors
 /// When the handler cannot be installed.
-pub(crate) fn follow_size(client: &Client, container: &str) -> Result<JoinSet<()>> {
+pub(crate) fn follow_size(client: &Client, resize: String) -> Result<JoinSet<()>> {
     let mut changed = signal(SignalKind::window_change()).context("handle SIGWINCH")?;
-    let (client, container) = (client.clone(), container.to_owned());
+    let client = client.clone();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         loop {
             if let Some((columns, rows)) = terminal::size() {
                 let size = [("w", &*columns.to_string()), ("h", &*rows.to_string())];
-                let resize = query(&path("/containers/{}/resize", &container), &size);
-                // A container that has just ended has no terminal.
-                let _ = client.call(Method::POST, &resize).await;
+                // What has just ended has no terminal.
+                let _ = client.call(Method::POST, &query(&resize, &size)).await;
             }
             if changed.recv().await.is_none() {
                 return;

@@ -32,7 +32,7 @@ use crate::wait::{WaitCondition, WaitHandle};
 /// A running engine; clones are the same one.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     _lock: Arc<open::Lock>,
 }
 

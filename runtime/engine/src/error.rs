@@ -32,6 +32,12 @@ pub enum Error {
         /// What the user gave.
         reference: String,
     },
+    /// No exec has this id, or it ended some time ago.
+    #[error("No such exec instance: {id}")]
+    NoSuchExec {
+        /// What the user gave.
+        id: String,
+    },
     /// Several containers' ids begin with this.
     #[error("Multiple IDs found with provided prefix: {prefix}")]
     AmbiguousId {
@@ -164,6 +170,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NoSuchContainer { .. }
+            | Self::NoSuchExec { .. }
             | Self::NoSuchNetwork { .. }
             | Self::NoSuchPlugin { .. }
             | Self::NoSuchFile { .. }

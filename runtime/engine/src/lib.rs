@@ -11,6 +11,7 @@ mod directory;
 mod engine;
 mod error;
 mod event;
+mod exec;
 mod files;
 mod identity;
 mod image;
@@ -35,13 +36,16 @@ pub use container::config::{
     MountRequest, PortBinding, RestartPolicy, Ulimit,
 };
 pub use container::filter::{Filters, ListOptions};
+pub use container::health::{Health, HealthStatus, Probe};
 pub use container::log::log_drivers;
 pub use container::status::{ContainerState, ContainerStatus};
+pub use container::top::Top;
 pub use container::validate::check_cgroup_parent;
 pub use container::view::{ContainerPaths, ContainerView, Created, EndpointView, MountView, PortMapping};
 pub use engine::Engine;
 pub use error::{Error, Kind};
 pub use event::{Event, EventStream, EventSubject};
+pub use exec::{ExecConfig, ExecState, ExecStream, ExecView};
 pub use files::{CommitContainer, ContainerFiles};
 pub use identity::{ContainerId, ContainerName, InstanceId};
 pub use image::{ImageLoad, ImageView, ImportImage, RemovedImage};

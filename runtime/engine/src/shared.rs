@@ -16,7 +16,8 @@ use crate::container::record::cgroup_path;
 use crate::database::Database;
 use crate::directory::Directory;
 use crate::event::{EventSubject, Events};
-use crate::identity::{ContainerId, InstanceId};
+use crate::exec::Execs;
+use crate::identity::{ContainerId, ContainerName, InstanceId};
 use crate::network::{Network, Networks};
 use crate::settings::EngineConfig;
 use crate::stats::Samplers;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
     pub(crate) samplers: Samplers,
     pub(crate) recorder: Recorder,
+    pub(crate) execs: Execs,
 }
 
 impl Shared {
@@ -65,6 +67,22 @@ impl Shared {
     ) {
         attributes.insert("driver".to_owned(), "local".to_owned());
         self.events.publish(EventSubject::Volume, action, volume.record.name.as_str(), attributes);
+    }
+
+    /// Tells listeners what happened to a container.
+    pub(crate) fn container_event(
+        &self,
+        action: &str,
+        id: &ContainerId,
+        name: &ContainerName,
+        config: &ContainerConfig,
+        more: impl IntoIterator<Item = (String, String)>,
+    ) {
+        let mut attributes = config.labels.clone();
+        attributes.insert("image".into(), config.image.clone());
+        attributes.insert("name".into(), name.to_string());
+        attributes.extend(more);
+        self.events.publish(EventSubject::Container, action, id.as_str(), attributes);
     }
 
     /// Tells listeners what happened to a network.

@@ -13,8 +13,10 @@
 
 pub mod auth;
 pub mod container;
+pub mod detach_keys;
 pub mod error;
 pub mod event;
+pub mod exec;
 pub mod filters;
 pub mod go;
 pub mod image;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use beeline_engine::{ContainerConfig, ContainerView, Healthcheck, MountView, PortMapping};
+use beeline_engine::{ContainerConfig, ContainerView, Healthcheck, MountView, PortMapping, Probe};
 use beeline_wire::container::config::{Config, HealthConfig};
-use beeline_wire::container::inspect::{ContainerInspect, ContainerState, GraphDriver};
+use beeline_wire::container::inspect::{
+    ContainerInspect, ContainerState, GraphDriver, Health, HealthcheckResult,
+};
 use beeline_wire::container::mount::MountPoint;
 use beeline_wire::container::summary::{ContainerSummary, Port, SummaryHostConfig, SummaryNetworkSettings};
 use beeline_wire::go::{Empty, StrSlice, ZERO_TIME};
@@ -117,7 +119,22 @@ fn state(view: &ContainerView) -> ContainerState {
         error: status.error.clone(),
         started_at: time(status.started_at),
         finished_at: time(status.finished_at),
+        health: status.health.as_ref().map(health),
         ..ContainerState::default()
+    }
+}
+
+fn health(health: &beeline_engine::Health) -> Health {
+    let result = |probe: &Probe| HealthcheckResult {
+        start: probe.start.to_string(),
+        end: probe.end.to_string(),
+        exit_code: probe.exit_code,
+        output: probe.output.clone(),
+    };
+    Health {
+        status: health.status.as_str().to_owned(),
+        failing_streak: i64::try_from(health.failing_streak).unwrap_or(i64::MAX),
+        log: Some(health.log.iter().map(result).collect()),
     }
 }
 

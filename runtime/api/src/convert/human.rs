@@ -1,6 +1,6 @@
 //! Durations and states in Docker's words for people.
 
-use beeline_engine::{ContainerState, ContainerStatus};
+use beeline_engine::{ContainerState, ContainerStatus, HealthStatus};
 use jiff::Timestamp;
 
 /// `About a minute`, `3 hours`: one unit, rounded down.
@@ -35,7 +35,14 @@ pub(crate) fn status(status: &ContainerStatus, now: Timestamp) -> String {
         duration(then.map_or(0, |then| now.as_second().saturating_sub(then.as_second())))
     };
     match status.state {
-        ContainerState::Running | ContainerState::Stopping => format!("Up {}", since(status.started_at)),
+        ContainerState::Running | ContainerState::Stopping => {
+            let health = status.health.as_ref().map(|health| match health.status {
+                HealthStatus::Starting => " (health: starting)",
+                HealthStatus::Healthy => " (healthy)",
+                HealthStatus::Unhealthy => " (unhealthy)",
+            });
+            format!("Up {}{}", since(status.started_at), health.unwrap_or_default())
+        }
         ContainerState::Paused => format!("Up {} (Paused)", since(status.started_at)),
         ContainerState::Restarting => {
             format!("Restarting ({}) {} ago", status.exit_code, since(status.finished_at))
@@ -49,6 +56,8 @@ pub(crate) fn status(status: &ContainerStatus, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use beeline_engine::Health;
+
     use super::*;
 
     #[test]
@@ -84,6 +93,11 @@ mod tests {
         assert_eq!(status(&observed, now), "Up 3 minutes");
         observed.state = ContainerState::Paused;
         assert_eq!(status(&observed, now), "Up 3 minutes (Paused)");
+        let health = |status| Some(Health { status, failing_streak: 0, log: Vec::new() });
+        observed.health = health(HealthStatus::Starting);
+        assert_eq!(status(&observed, now), "Up 3 minutes (health: starting)");
+        observed.health = health(HealthStatus::Unhealthy);
+        assert_eq!(status(&observed, now), "Up 3 minutes (unhealthy)");
         observed.state = ContainerState::Exited;
         observed.finished_at = Some(then);
         observed.exit_code = 137;

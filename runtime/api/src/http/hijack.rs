@@ -1,5 +1,7 @@
 //! Taking a connection over from HTTP: `101 UPGRADED`, then raw bytes both ways.
 
+use std::future::Future;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
@@ -9,9 +11,10 @@ use beeline_wire::version::ApiVersion;
 use futures_util::StreamExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use super::escape::Escape;
 use crate::peer::Peer;
 
 pub(crate) const RAW: &str = "application/vnd.docker.raw-stream";
@@ -76,8 +79,50 @@ pub(crate) async fn join(
         let _ = to_client.shutdown().await;
         return;
     };
+    shuttle(from_client, to_client, container, peer, input_end, None, std::future::ready(())).await;
+}
+
+/// The same for a stream that is there. The client's side is closed when `settled` is over, too; `escape` sees its input.
+pub(crate) async fn join_until(
+    client: OnUpgrade,
+    container: UnixStream,
+    peer: Peer,
+    input_end: InputEnd,
+    escape: Option<Escape>,
+    settled: impl Future<Output = ()>,
+) {
+    match client.await {
+        Ok(upgraded) => {
+            let (from_client, to_client) = tokio::io::split(TokioIo::new(upgraded));
+            shuttle(from_client, to_client, container, peer, input_end, escape, settled).await;
+        }
+        Err(error) => tracing::debug!(%error, "a client left before its connection was upgraded"),
+    }
+}
+
+/// Sends a text over an upgraded connection, and ends it.
+pub(crate) async fn tell(client: OnUpgrade, text: Body) {
+    match client.await {
+        Ok(upgraded) => {
+            let mut client = TokioIo::new(upgraded);
+            let _ = send(text, &mut client).await;
+            let _ = client.shutdown().await;
+        }
+        Err(error) => tracing::debug!(%error, "a client left before its connection was upgraded"),
+    }
+}
+
+async fn shuttle(
+    from_client: impl AsyncRead + Unpin + Send + 'static,
+    to_client: impl AsyncWrite + Unpin,
+    container: UnixStream,
+    peer: Peer,
+    input_end: InputEnd,
+    escape: Option<Escape>,
+    settled: impl Future<Output = ()>,
+) {
     let (from_container, to_container) = container.into_split();
-    let input = tokio::spawn(forward(from_client, to_container));
+    let input = tokio::spawn(forward(from_client, to_container, escape, std::future::ready(())));
     let abort = input.abort_handle();
     let detached = async {
         match input_end {
@@ -88,7 +133,7 @@ pub(crate) async fn join(
     tokio::select! {
         // Output that is there is sent before the client is let go.
         biased;
-        () = forward(from_container, to_client) => abort.abort(),
+        () = forward(from_container, to_client, None, settled) => abort.abort(),
         () = detached => {}
         // What the client sent before it left still reaches the container.
         () = peer.hung_up() => {}
@@ -104,9 +149,36 @@ async fn send(body: Body, to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result
 }
 
 /// Copies until the reading side ends, then closes the writing side. An end that is gone is no failure.
-async fn forward(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
-    if let Err(error) = tokio::io::copy(&mut from, &mut to).await {
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    escape: Option<Escape>,
+    settled: impl Future<Output = ()>,
+) {
+    let copied = match escape {
+        Some(escape) => copy_typed(&mut from, &mut to, &escape).await,
+        None => tokio::io::copy(&mut from, &mut to).await.map(drop),
+    };
+    if let Err(error) = copied {
         tracing::debug!(%error, "an attached connection broke");
     }
+    settled.await;
     let _ = to.shutdown().await;
+}
+
+/// Copies what is typed until the detach keys are.
+async fn copy_typed(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    escape: &Escape,
+) -> std::io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        let (passed, more) = escape.filter(&buffer[..count]);
+        to.write_all(&passed).await?;
+        if count == 0 || !more {
+            return Ok(());
+        }
+    }
 }

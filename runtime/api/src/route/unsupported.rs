@@ -7,11 +7,6 @@ use crate::http::error::ApiError;
 
 /// Paths, and what they are for.
 const PATHS: &[(&str, &str)] = &[
-    ("/containers/{name}/exec", "running commands in a container (exec)"),
-    ("/exec/{id}/start", "running commands in a container (exec)"),
-    ("/exec/{id}/resize", "running commands in a container (exec)"),
-    ("/exec/{id}/json", "running commands in a container (exec)"),
-    ("/containers/{name}/top", "listing a container's processes (top)"),
     ("/containers/{name}/attach/ws", "attaching through a web socket"),
     ("/build", "building images; build elsewhere, save, and load the archive"),
     ("/build/prune", "building images"),

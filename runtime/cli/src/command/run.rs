@@ -2,6 +2,7 @@
 
 mod devices;
 mod flags;
+mod health;
 mod request;
 
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 
 pub(crate) use self::flags::Run;
-pub(crate) use self::request::pairs;
+pub(crate) use self::request::{environment, pairs};
 use crate::attach::{self, Ended, Streams};
 use crate::client::{self, Client, Hijacked, path, query};
 use crate::error::{ENGINE_FAILED, Failure, Outcome, WithCode, report};
@@ -86,12 +87,13 @@ impl Run {
     ) -> Outcome {
         let interactive_terminal = self.tty && self.interactive && terminal::is_interactive();
         let raw = interactive_terminal.then(RawMode::enter).transpose()?;
-        let _size = self.tty.then(|| signals::follow_size(client, id)).transpose()?;
+        let _size =
+            self.tty.then(|| signals::follow_size(client, path("/containers/{}/resize", id))).transpose()?;
         // In raw mode the terminal's own signals are keys, and go to the container as such.
         let _signals = (!interactive_terminal).then(|| signals::proxy(client, id)).transpose()?;
 
         let streams = Streams { stdin: self.interactive, tty: self.tty };
-        let ended = attach::shuttle(attached, streams).await;
+        let ended = attach::shuttle(attached, streams, attach::keys(self.detach_keys.as_deref())).await;
         drop(raw);
         if ended.context("attached to the container")? == Ended::Detached {
             return Ok(ExitCode::SUCCESS);

@@ -32,6 +32,7 @@ mod attributes;
 mod connect;
 mod end;
 mod files;
+mod health;
 mod network;
 mod pause;
 mod remove;
@@ -56,6 +57,7 @@ use tokio::time::Instant;
 
 use crate::attach::AttachOptions;
 use crate::container::handle::{Command, Handle};
+use crate::container::health::Monitor;
 use crate::container::record::{Record, Runtime, paths};
 use crate::container::restart::Backoff;
 use crate::container::shim::ShimLink;
@@ -86,6 +88,8 @@ pub(crate) struct Actor {
     /// When its restart policy starts it.
     restart_at: Option<Instant>,
     backoff: Backoff,
+    /// Probes the container's health while it runs.
+    monitor: Option<Monitor>,
     layers: Vec<PathBuf>,
     /// Its removal is to take the volumes along that nobody gave a name.
     with_volumes: bool,
@@ -133,6 +137,7 @@ impl Actor {
             exits: Exits::default(),
             restart_at: None,
             backoff: Backoff::default(),
+            monitor: None,
             layers,
             with_volumes: false,
             files: Arc::default(),
@@ -226,6 +231,10 @@ impl Actor {
             }
             Command::Disconnect { network, reply } => {
                 let _ = reply.send(self.disconnect(&network).await);
+            }
+            Command::Probed { started, probe, reply } => {
+                self.probed(started, probe).await;
+                let _ = reply.send(Ok(()));
             }
             Command::Resize { width, height, reply } => {
                 let _ = reply.send(self.resize(width, height).await);

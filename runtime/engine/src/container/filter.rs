@@ -38,6 +38,8 @@ const KEYS: [&str; 14] = [
     "status",
 ];
 
+const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
+
 const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
 
 /// The containers `options` asks for, newest first.
@@ -97,6 +99,7 @@ fn is_valid(key: &str, value: &str) -> bool {
     match key {
         "status" => STATES.contains(&value),
         "exited" => value.parse::<i64>().is_ok(),
+        "health" => HEALTH.contains(&value),
         _ => true,
     }
 }
@@ -124,7 +127,7 @@ fn matches(view: &ContainerView, key: &str, value: &str, image_of: &dyn Fn(&str)
                 fits && mapping.protocol.as_str() == protocol && (key == "expose" || mapping.host.is_some())
             })
         }
-        "health" => value == "none",
+        "health" => value == view.status.health.as_ref().map_or("none", |health| health.status.as_str()),
         "id" => view.id.as_str().starts_with(value),
         "is-task" => value == "false",
         "isolation" => value == "default" || value.is_empty(),

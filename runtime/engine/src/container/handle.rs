@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::attach::AttachOptions;
 use crate::container::config::HostConfig;
+use crate::container::health::Probe;
 use crate::container::view::ContainerView;
 use crate::error::Error;
 use crate::files::ContainerFiles;
@@ -71,6 +73,12 @@ pub(crate) enum Command {
     },
     Disconnect {
         network: String,
+        reply: Reply<()>,
+    },
+    /// The result of a probe of the run that began at `started`.
+    Probed {
+        started: Timestamp,
+        probe: Probe,
         reply: Reply<()>,
     },
 }

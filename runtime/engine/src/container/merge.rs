@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::container::config::{ContainerConfig, Healthcheck};
+use crate::container::health;
 use crate::error::Error;
 
 /// An image's say in a container, in Docker's order of precedence the weaker one.
@@ -86,9 +87,7 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: ImageDefaults) -> Resul
             *ours = theirs;
         }
     }
-    if config.healthcheck.as_ref().is_none_or(|check| check.test.is_empty()) {
-        config.healthcheck = image.healthcheck;
-    }
+    health::merge(&mut config.healthcheck, image.healthcheck);
     Ok(())
 }
 

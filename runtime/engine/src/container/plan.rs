@@ -1,6 +1,7 @@
 //! From a record to what the kernel is asked for: pure, apart from looking at bind mounts' sources.
 
 mod env;
+mod exec;
 mod linux;
 mod mounts;
 mod resources;
@@ -23,6 +24,7 @@ use crate::container::view::ContainerPaths;
 use crate::error::Error;
 use crate::identity::ContainerId;
 
+pub(crate) use exec::exec;
 pub(crate) use resources::{device_rule, quota, resources};
 
 /// What a container is planned from.

@@ -126,10 +126,23 @@ impl ShimLink {
 
 /// Opens a stream of the container's output and input.
 pub(crate) async fn attach(run_dir: &Path, wanted: Attach) -> Result<UnixStream, ShimError> {
+    match open(run_dir, &Request::Attach(wanted)).await? {
+        (stream, Event::Ok) => Ok(stream),
+        _ => Err(ShimError::Gone),
+    }
+}
+
+/// Asks the container's shim over a connection of its own.
+pub(crate) async fn ask(run_dir: &Path, request: &Request) -> Result<Event, ShimError> {
+    ShimLink::new(beeline_spawn::connect_shim(run_dir)?)?.ask(request).await
+}
+
+/// Asks for something that makes the connection a stream; what was answered, and the stream.
+pub(crate) async fn open(run_dir: &Path, request: &Request) -> Result<(UnixStream, Event), ShimError> {
     let stream = beeline_spawn::connect_shim(run_dir)?;
     stream.set_nonblocking(true)?;
     let mut stream = UnixStream::from_std(stream)?;
-    stream.write_all(&encode(&Request::Attach(wanted))?).await?;
+    stream.write_all(&encode(request)?).await?;
     loop {
         // Byte by byte: what follows the answer is the container's output already.
         let mut line = Vec::with_capacity(128);
@@ -145,9 +158,8 @@ pub(crate) async fn attach(run_dir: &Path, wanted: Attach) -> Result<UnixStream,
         }
         match decode(&line)? {
             Event::Hello { .. } => {}
-            Event::Ok => return Ok(stream),
             Event::Failed(failure) => return Err(ShimError::Failed(failure)),
-            _ => return Err(ShimError::Gone),
+            event => return Ok((stream, event)),
         }
     }
 }

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::container::health::Health;
+
 /// Where in its life a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +74,8 @@ pub struct ContainerStatus {
     pub oom_killed: bool,
     /// Why the last start failed; empty otherwise.
     pub error: String,
+    /// Its health, if it is probed.
+    pub health: Option<Health>,
     /// When the last run began.
     pub started_at: Option<Timestamp>,
     /// When the last run ended.

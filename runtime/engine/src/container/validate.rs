@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::container::config::{ContainerConfig, HostConfig};
-use crate::container::{mounts, plan, ports, signal};
+use crate::container::{health, mounts, plan, ports, signal};
 use crate::error::Error;
 
 /// The least memory a container can be started with, in bytes.
@@ -22,7 +22,8 @@ pub(crate) fn validate(
     process(config)?;
     memory(config)?;
     processor(config, cpus)?;
-    network(config, &mut warnings)?;
+    network(config)?;
+    config.healthcheck.as_ref().map_or(Ok(()), health::validate)?;
     modes(config)?;
     devices(&config.host)?;
     security(config)?;
@@ -140,7 +141,7 @@ fn processor(config: &ContainerConfig, cpus: usize) -> Result<(), Error> {
     Ok(())
 }
 
-fn network(config: &ContainerConfig, warnings: &mut Vec<String>) -> Result<(), Error> {
+fn network(config: &ContainerConfig) -> Result<(), Error> {
     let host = &config.host;
     for entry in &host.extra_hosts {
         let address = entry.split_once(':').map(|(_, address)| address);
@@ -154,10 +155,6 @@ fn network(config: &ContainerConfig, warnings: &mut Vec<String>) -> Result<(), E
         if server.parse::<IpAddr>().is_err() {
             return invalid(format!("invalid dns address: {server}"));
         }
-    }
-    if config.healthcheck.as_ref().is_some_and(|check| check.test.first().is_some_and(|word| word != "NONE"))
-    {
-        warnings.push("Beeline does not probe the container's health: the health check is discarded".into());
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ use crate::database::Opened;
 use crate::directory::Directory;
 use crate::error::Error;
 use crate::event::Events;
+use crate::exec::Execs;
 use crate::identity::{ContainerId, InstanceId};
 use crate::network::{self, Network, Networks, keeper};
 use crate::settings::{DatapathLog, EngineConfig};
@@ -83,6 +84,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         closing: AtomicBool::new(false),
         samplers: Samplers::default(),
         recorder,
+        execs: Execs::default(),
         config,
     });
     reconcile::reconcile(&shared, stored).await?;

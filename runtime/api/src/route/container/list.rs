@@ -50,5 +50,7 @@ pub(crate) async fn inspect(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     let view = app.engine.inspect(&name)?;
-    Ok(reply::json(&convert::container::inspect(&view, version)))
+    let mut answer = convert::container::inspect(&view, version);
+    answer.exec_ids = convert::list(app.engine.exec_ids(&view.id));
+    Ok(reply::json(&answer))
 }

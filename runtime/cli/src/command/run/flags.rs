@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use beeline_wire::container::host_config::RestartPolicy;
 use clap::Args;
 
+use super::health::HealthFlags;
+use crate::attach::parse_keys;
 use crate::mount::MountFlag;
 use crate::network::NetworkFlag;
 use crate::publish::Publish;
@@ -201,6 +203,11 @@ pub(crate) struct Run {
     /// Give the container every capability and device
     #[arg(long)]
     pub(crate) privileged: bool,
+    #[command(flatten)]
+    pub(crate) health: HealthFlags,
+    /// The keys that leave the container running [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS", value_parser = parse_keys)]
+    pub(crate) detach_keys: Option<String>,
     /// The signal that `beeline stop` sends
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) stop_signal: Option<String>,

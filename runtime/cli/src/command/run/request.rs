@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use beeline_wire::container::config::Config;
@@ -12,6 +13,7 @@ use beeline_wire::go::{Empty, StrSlice};
 
 use super::devices;
 use super::flags::Run;
+use super::health;
 use crate::network::NetworkFlag;
 use crate::{mount, publish};
 
@@ -76,7 +78,8 @@ fn config(run: &Run) -> Result<Config> {
         tty: run.tty,
         open_stdin: run.interactive,
         stdin_once: attached && run.interactive,
-        env: Some(environment(run)?),
+        env: Some(environment(&run.env_file, &run.env)?),
+        healthcheck: health::check(run)?,
         cmd: (!run.command().is_empty()).then(|| StrSlice(run.command().to_vec())),
         image: run.image().to_owned(),
         working_dir: run.workdir.clone().unwrap_or_default(),
@@ -136,15 +139,15 @@ fn host_config(run: &Run) -> Result<HostConfig> {
 }
 
 /// Files first, then flags; a bare name takes the client's own value and is left out if there is none.
-fn environment(run: &Run) -> Result<Vec<String>> {
+pub(crate) fn environment(files: &[PathBuf], flags: &[String]) -> Result<Vec<String>> {
     let mut variables = Vec::new();
-    for file in &run.env_file {
+    for file in files {
         let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
         let lines =
             text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
         variables.extend(lines.map(str::to_owned));
     }
-    variables.extend(run.env.iter().cloned());
+    variables.extend(flags.iter().cloned());
     let own = |text: String| {
         if text.contains('=') {
             return Some(text);

@@ -50,9 +50,12 @@ impl Actor {
                         // A daemon that died between the start and its record does not know when.
                         started_at: self.runtime.status.started_at.or_else(super::now),
                         finished_at: self.runtime.status.finished_at,
+                        health: self.runtime.status.health.take().or_else(|| self.first_health()),
                         ..ContainerStatus::default()
                     };
                     self.show();
+                    self.monitor();
+                    crate::exec::adopt(&self.shared, &self.view.borrow());
                     Found::Running
                 }
                 // The daemon died before the start: the shim has given up, or is about to.

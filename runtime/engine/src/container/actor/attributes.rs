@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Actor;
-use crate::event::EventSubject;
+use crate::container::record::Record;
 use crate::network::Network;
 
 impl Actor {
@@ -14,11 +14,9 @@ impl Actor {
 
     /// Tells listeners what happened to the container.
     pub(super) fn event<const N: usize>(&self, action: &str, more: [(&str, String); N]) {
-        let mut attributes = self.record.config.labels.clone();
-        attributes.insert("image".into(), self.record.config.image.clone());
-        attributes.insert("name".into(), self.record.name.to_string());
-        attributes.extend(more.map(|(key, value)| (key.to_owned(), value)));
-        self.shared.events.publish(EventSubject::Container, action, self.record.id.as_str(), attributes);
+        let Record { id, name, config, .. } = &self.record;
+        let more = more.map(|(key, value)| (key.to_owned(), value));
+        self.shared.container_event(action, id, name, config, more);
     }
 
     /// Tells listeners what happened between the container and a network.

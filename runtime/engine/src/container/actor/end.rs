@@ -8,6 +8,7 @@ use beeline_spawn::protocol::Exit;
 use jiff::Timestamp;
 
 use super::{Actor, Exits};
+use crate::container::health::Health;
 use crate::container::shim::ShimError;
 use crate::container::status::{ContainerState, ContainerStatus};
 
@@ -37,6 +38,8 @@ impl Actor {
             }
         };
         let published = self.runtime.published.clone();
+        self.monitor = None;
+        self.shared.execs.forget_unstarted(&self.record.id);
         let disconnected = self.undo().await;
         let ran = run_time(self.runtime.status.started_at, exit.at);
         let again = self.plan_restart(exit.code.into(), ran);
@@ -51,6 +54,7 @@ impl Actor {
             exit_signal: exit.signal,
             oom_killed: exit.oom_killed,
             error: String::new(),
+            health: self.runtime.status.health.take().map(Health::stopped),
             started_at: self.runtime.status.started_at,
             finished_at: Some(exit.at),
         };

@@ -74,6 +74,7 @@ impl Actor {
         }
         self.release_volumes(with_volumes).await;
         self.waiting.clear();
+        self.shared.execs.forget_container(&self.record.id);
         self.event("destroy", []);
         self.shared.directory.remove(&self.record.id);
         let view = super::view_of(&self.shared, &self.record, &self.runtime, &self.layers, self.exits, true);

@@ -80,10 +80,12 @@ impl Actor {
                     pid,
                     started_at: now(),
                     finished_at: before.finished_at,
+                    health: self.first_health(),
                     ..ContainerStatus::default()
                 };
                 self.show();
                 self.event("start", []);
+                self.monitor();
                 self.store().await;
                 Ok(())
             }
