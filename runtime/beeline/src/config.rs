@@ -12,14 +12,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use beeline_api::{HostAddr, InvalidHost};
-use beeline_engine::{AddressPool, DatapathLog, Guard, InstanceId, LogDriver, Rules};
+use beeline_engine::{AddressPool, DatapathLog, Guard, InstanceId, LogDriver, Rules, SecurityDefaults};
 use clap::{Parser, ValueEnum};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 
 mod policy;
+mod security;
 
 use policy::{Devices, NotNeeded, PolicyFlags, guard, rules};
+use security::{SecurityFlags, SecurityKeys, UlimitEntry, security};
 
 const DEFAULT_FILE: &str = "/etc/beeline/daemon.json";
 const DEFAULT_ROOT: &str = "/var/lib/beeline";
@@ -94,6 +96,8 @@ pub(crate) struct Flags {
     /// An option of that driver: NAME=VALUE; may be repeated
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
+    #[command(flatten)]
+    security: SecurityFlags,
     /// How many connections can be tracked at once [default: 262144]
     #[arg(long, value_name = "NUMBER")]
     conntrack_entries: Option<u32>,
@@ -136,6 +140,9 @@ struct File {
     log_driver: Option<String>,
     log_opts: Option<BTreeMap<String, String>>,
     conntrack_entries: Option<u32>,
+    seccomp_profile: Option<String>,
+    no_new_privileges: Option<bool>,
+    default_ulimits: Option<BTreeMap<String, UlimitEntry>>,
 }
 
 /// An entry of `default-address-pools`.
@@ -214,6 +221,7 @@ pub(crate) struct Settings {
     pub(crate) cgroup_parent: String,
     pub(crate) log: LogDriver,
     pub(crate) conntrack_entries: u32,
+    pub(crate) security: SecurityDefaults,
 }
 
 impl Settings {
@@ -225,6 +233,11 @@ impl Settings {
 
     fn merge(flags: Flags, file: File) -> Result<Self> {
         let policy = flags.policy;
+        let keys = SecurityKeys {
+            seccomp_profile: file.seccomp_profile,
+            no_new_privileges: file.no_new_privileges,
+            default_ulimits: file.default_ulimits,
+        };
         let hosts = (!flags.host.is_empty()).then_some(flags.host);
         let flag_level = if flags.debug { Some(LogLevel::Debug) } else { flags.log_level };
         let file_level = if file.debug == Some(true) { Some(LogLevel::Debug) } else { file.log_level };
@@ -270,6 +283,7 @@ impl Settings {
             guard: guard(policy.guard, file.beeline_guard)?,
             conntrack_entries: either("conntrack-entries", flags.conntrack_entries, file.conntrack_entries)?
                 .unwrap_or(262_144),
+            security: security(flags.security, keys)?,
             run,
         })
     }

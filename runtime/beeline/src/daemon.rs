@@ -113,6 +113,7 @@ fn engine_config(settings: &Settings) -> Result<EngineConfig> {
         guard: settings.guard.clone(),
         log: settings.log.clone(),
         cgroup_parent: settings.cgroup_parent.clone(),
+        security: settings.security.clone(),
         ..defaults
     })
 }

@@ -47,6 +47,8 @@ pub struct EngineInfo {
     pub log_driver: String,
     /// The uplinks with the guard, such as `eth0 (native)`.
     pub guards: Vec<String>,
+    /// The seccomp profile of containers that name none.
+    pub seccomp_profile: String,
     /// What an administrator should know.
     pub warnings: Vec<String>,
 }
@@ -92,6 +94,7 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
         memory: memory(),
         hostname: text(nix::sys::utsname::UtsName::nodename),
         log_driver: shared.config.log.name().to_owned(),
+        seccomp_profile: shared.config.security.seccomp.name(),
         guards: guards.map(|guard| format!("{} ({})", guard.device, guard.mode)).collect(),
         warnings: firewall_warnings(&shared.net),
     }

@@ -56,7 +56,7 @@ pub use network::{
     PortStatus,
 };
 pub use protocol::Protocol;
-pub use settings::{AddressPool, DatapathLog, EngineConfig};
+pub use settings::{AddressPool, DatapathLog, EngineConfig, SeccompProfile, SecurityDefaults};
 pub use stats::{Stats, StatsStream, Usage};
 pub use volume::{VolumeConfig, VolumeView};
 pub use wait::{WaitCondition, WaitHandle, WaitOutcome};

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use beeline_net::{Guard, Rules};
+use beeline_spawn::container::defaults;
+use beeline_spawn::seccomp::docker_profile;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::container::config::LogDriver;
+use crate::container::config::{LogDriver, Ulimit};
+use crate::error::Error;
 use crate::identity::InstanceId;
 
 /// How much the kernel side logs.
@@ -24,6 +27,61 @@ pub enum DatapathLog {
     Debug,
     /// Every packet.
     Trace,
+}
+
+/// What confines containers that do not say otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecurityDefaults {
+    /// Which system calls they may make.
+    pub seccomp: SeccompProfile,
+    /// Whether their programs can gain no privileges by being executed.
+    pub no_new_privileges: bool,
+    /// Resource limits, beside those that a container has itself.
+    pub ulimits: Vec<Ulimit>,
+}
+
+/// A seccomp profile for containers that name none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SeccompProfile {
+    /// Docker's default.
+    #[default]
+    Builtin,
+    /// None: every system call may be made.
+    Unconfined,
+    /// One of the administrator's.
+    Custom {
+        /// Where it was read from.
+        path: PathBuf,
+        /// Its content, in Docker's format.
+        json: String,
+    },
+}
+
+impl SeccompProfile {
+    /// The profile in a file of Docker's format.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no such profile.
+    pub fn read(path: PathBuf) -> Result<Self, Error> {
+        let json = std::fs::read_to_string(&path).map_err(|source| Error::File {
+            operation: "read the seccomp profile",
+            path: path.clone(),
+            source,
+        })?;
+        docker_profile(&json, &defaults::capabilities())
+            .map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))?;
+        Ok(Self::Custom { path, json })
+    }
+
+    /// What it is called: `builtin`, `unconfined` or its file.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Builtin => "builtin".to_owned(),
+            Self::Unconfined => "unconfined".to_owned(),
+            Self::Custom { path, .. } => path.display().to_string(),
+        }
+    }
 }
 
 /// A range of addresses that networks are cut from.
@@ -80,6 +138,8 @@ pub struct EngineConfig {
     pub log: LogDriver,
     /// The control group above those of containers that name none; `/beeline/INSTANCE` if empty.
     pub cgroup_parent: String,
+    /// What confines containers that do not say otherwise.
+    pub security: SecurityDefaults,
 }
 
 impl EngineConfig {
@@ -107,6 +167,7 @@ impl EngineConfig {
             guard: Guard::Off,
             log: LogDriver::default(),
             cgroup_parent: String::new(),
+            security: SecurityDefaults::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use beeline_spawn::cgroup::Hierarchy;
 
 use crate::container::config::ContainerConfig;
 use crate::container::record::cgroup_path;
+use crate::container::seccomp::SeccompFilters;
 use crate::database::Database;
 use crate::directory::Directory;
 use crate::event::{EventSubject, Events};
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) resolver: Resolver,
     pub(crate) spawner: Spawner,
     pub(crate) hierarchy: Hierarchy,
+    pub(crate) seccomp: SeccompFilters,
     pub(crate) directory: Directory,
     pub(crate) events: Events,
     /// The daemon is about to end: nothing is started by itself any more.

@@ -115,7 +115,10 @@ pub(crate) fn info(engine: &EngineInfo) -> Info {
         containerd_commit: not_there(),
         runc_commit: not_there(),
         init_commit: not_there(),
-        security_options: vec!["name=seccomp,profile=builtin".to_owned(), "name=cgroupns".to_owned()],
+        security_options: vec![
+            format!("name=seccomp,profile={}", engine.seccomp_profile),
+            "name=cgroupns".to_owned(),
+        ],
         warnings: engine.warnings.clone(),
         ..Info::default()
     }

@@ -21,6 +21,7 @@ mod health;
 mod images;
 mod init;
 mod inputs;
+mod isolation;
 mod lifecycle;
 mod limits;
 mod logs;

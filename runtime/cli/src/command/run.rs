@@ -3,6 +3,7 @@
 mod devices;
 mod flags;
 mod health;
+mod isolation;
 mod request;
 
 use std::process::ExitCode;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::container::actor::Actor;
-use crate::container::config::{ContainerConfig, CreateContainer};
+use crate::container::config::{ContainerConfig, CreateContainer, HostConfig};
 use crate::container::merge::{ImageDefaults, merge};
 use crate::container::mode::NetworkMode;
 use crate::container::record::{Record, Runtime};
+use crate::container::security::Security;
 use crate::container::view::Created;
 use crate::container::{mode, mounts, names, support, validate, volumes};
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
+use crate::settings::SecurityDefaults;
 use crate::shared::Shared;
 
 /// How many invented names are tried before a taken one is an error.
@@ -32,6 +34,7 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     let networks = mode::settle(&shared.networks, &mut config, request.networks)?;
     join_container(shared, &mut config);
     adapt(&mut config, shared);
+    apply_defaults(&shared.config.security, &mut config.host);
     let mut warnings = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
     warnings.extend(support::discard(&mut config.host, &shared.hierarchy.features())?);
     let image = shared.images.resolve(&config.image)?;
@@ -88,7 +91,29 @@ fn adapt(config: &mut ContainerConfig, shared: &Shared) {
 }
 
 /// A container whose network is shared is written by its id, so that it may be renamed, and its host name is taken over.
+/// What the administrator has chosen for containers that do not choose themselves.
+fn apply_defaults(defaults: &SecurityDefaults, host: &mut HostConfig) {
+    for limit in &defaults.ulimits {
+        if !host.ulimits.iter().any(|own| own.name == limit.name) {
+            host.ulimits.push(limit.clone());
+        }
+    }
+    let chosen = Security::of(&host.security_opt).no_new_privileges.is_some();
+    if defaults.no_new_privileges && !chosen {
+        host.security_opt.push("no-new-privileges".to_owned());
+    }
+}
+
+/// A container whose namespace is shared is written by its id, so that it may be renamed; with its network, its host name is
+/// taken over.
 fn join_container(shared: &Shared, config: &mut ContainerConfig) {
+    for mode in [&mut config.host.pid_mode, &mut config.host.ipc_mode] {
+        let reference =
+            mode.strip_prefix("container:").and_then(|reference| shared.directory.find(reference).ok());
+        if let Some(handle) = reference {
+            *mode = format!("container:{}", handle.id);
+        }
+    }
     let NetworkMode::Container(reference) = config.host.mode() else { return };
     // One that does not exist is told at the start.
     if let Ok(handle) = shared.directory.find(reference) {

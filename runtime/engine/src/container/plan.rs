@@ -1,5 +1,6 @@
 //! From a record to what the kernel is asked for: pure, apart from looking at bind mounts' sources.
 
+mod devices;
 mod env;
 mod exec;
 mod linux;
@@ -9,7 +10,9 @@ mod resources;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use beeline_spawn::container::user::GROUPS;
 use beeline_spawn::container::{INIT, defaults};
+use beeline_spawn::seccomp::PROGRAM;
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     BoxBuilder, LinuxCapabilitiesBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, Spec,
@@ -20,6 +23,9 @@ use crate::container::capabilities;
 use crate::container::config::ContainerConfig;
 use crate::container::merge::argv;
 use crate::container::mounts::UserMount;
+use crate::container::namespaces::Shares;
+use crate::container::seccomp::Filter;
+use crate::container::security::Security;
 use crate::container::view::ContainerPaths;
 use crate::error::Error;
 use crate::identity::ContainerId;
@@ -39,6 +45,10 @@ pub(crate) struct Input<'a> {
     pub(crate) mounts: &'a [UserMount],
     /// Where all volumes are.
     pub(crate) volumes: &'a Path,
+    /// What it shares with other containers.
+    pub(crate) shares: &'a Shares,
+    /// Its seccomp filter; none if it is unconfined.
+    pub(crate) filter: Option<&'a Filter>,
 }
 
 /// The container's host name: the user's, or the beginning of its id.
@@ -67,16 +77,32 @@ fn build(input: Input<'_>) -> Result<Spec, OciSpecError> {
     if let Some(process) = spec.process_mut() {
         plan_process(input, process)?;
     }
-    if config.host.init == Some(true) {
-        spec.set_annotations(Some(HashMap::from([(INIT.to_owned(), "true".to_owned())])));
-    }
     let mounts = mounts::mounts(input, spec.mounts_mut().take().unwrap_or_default())?;
     spec.set_mounts(Some(mounts));
     if let Some(linux) = spec.linux_mut() {
         linux::plan(input, linux)?;
         linux.set_rootfs_propagation(mounts::propagation(input.mounts));
     }
+    spec.set_annotations(Some(annotations(input)));
     Ok(spec)
+}
+
+/// The user's notes, and what the shim is told beyond OCI.
+fn annotations(input: Input<'_>) -> HashMap<String, String> {
+    let host = &input.config.host;
+    let mut annotations: HashMap<String, String> = host.annotations.clone().into_iter().collect();
+    // What begins so is between us and the shim.
+    annotations.retain(|key, _| !key.starts_with("beeline."));
+    if host.init == Some(true) {
+        annotations.insert(INIT.to_owned(), "true".to_owned());
+    }
+    if !host.group_add.is_empty() {
+        annotations.insert(GROUPS.to_owned(), host.group_add.join(","));
+    }
+    if let Some(program) = input.filter.and_then(|filter| filter.program.as_ref()) {
+        annotations.insert(PROGRAM.to_owned(), program.display().to_string());
+    }
+    annotations
 }
 
 fn plan_process(input: Input<'_>, process: &mut Process) -> Result<(), OciSpecError> {
@@ -94,13 +120,7 @@ fn plan_process(input: Input<'_>, process: &mut Process) -> Result<(), OciSpecEr
     if !config.user.is_empty() {
         user = user.username(config.user.clone());
     }
-    let groups: Vec<u32> = host.group_add.iter().filter_map(|group| group.parse().ok()).collect();
-    if !groups.is_empty() {
-        user = user.additional_gids(groups);
-    }
-    let confined = |option: &String| {
-        option.strip_prefix("no-new-privileges").is_some_and(|rest| !rest.ends_with("false"))
-    };
+    let security = Security::of(&host.security_opt);
     process
         .set_terminal(Some(config.tty))
         .set_user(user.build()?)
@@ -109,7 +129,8 @@ fn plan_process(input: Input<'_>, process: &mut Process) -> Result<(), OciSpecEr
         .set_cwd(PathBuf::from(if config.working_dir.is_empty() { "/" } else { config.working_dir.as_str() }))
         .set_capabilities(Some(capabilities))
         .set_rlimits(Some(rlimits(input)?))
-        .set_no_new_privileges(Some(host.security_opt.iter().any(confined)));
+        .set_no_new_privileges(security.no_new_privileges)
+        .set_apparmor_profile(security.apparmor_profile().map(str::to_owned));
     if let Some((height, width)) =
         host.console_size.filter(|(height, width)| config.tty && *height > 0 && *width > 0)
     {

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::container::files;
 use crate::container::mounts::MountKind;
+use crate::container::namespaces::{self, Shares};
 use crate::container::plan::{self, Input};
 use crate::container::record::Record;
 use crate::container::resolv_conf::{self, Servers};
+use crate::container::seccomp::SeccompFilters;
 use crate::container::view::ContainerPaths;
 use crate::error::Error;
 
@@ -33,6 +35,9 @@ pub(crate) struct Preparation {
     pub(crate) servers: Servers,
     /// The network is another container's, and with it hosts, hostname and resolv.conf, which `paths` names.
     pub(crate) shares_network: bool,
+    /// What else it shares.
+    pub(crate) shares: Shares,
+    pub(crate) seccomp: SeccompFilters,
 }
 
 impl Preparation {
@@ -57,14 +62,22 @@ impl Preparation {
         self.make_bind_sources()?;
         let config = &self.record.config;
         let mounts = self.record.mounts();
-        let spec = plan::spec(Input {
+        let mut shares = self.shares.clone();
+        if let Some(own) = namespaces::mount_shm(config, &self.run_dir)? {
+            shares.shm = Some(own);
+        }
+        let filter = self.seccomp.of(&config.host)?;
+        let input = Input {
             id: &self.record.id,
             config,
             paths,
             cgroup: &self.cgroup,
             mounts: &mounts,
             volumes: &self.volumes,
-        })?;
+            shares: &shares,
+            filter: filter.as_ref(),
+        };
+        let spec = plan::spec(input)?;
         let what = || format!("the OCI configuration of container {}", self.record.id);
         let text = serde_json::to_vec(&spec).map_err(|source| Error::Decode { what: what(), source })?;
         write(&paths.directory.join("config.json"), &text, 0o600)
@@ -118,7 +131,7 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
 }
 
 /// Writes a file in place: it may be a bind mount's source in a container that runs.
-fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let failed = |source| Error::File { operation: "write", path: path.to_owned(), source };
     fs::write(path, content).map_err(failed)?;
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)

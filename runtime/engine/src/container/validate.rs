@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::container::config::{ContainerConfig, HostConfig};
-use crate::container::{health, mounts, plan, ports, signal};
+use crate::container::config::{ContainerConfig, HostConfig, Ulimit};
+use crate::container::security::Security;
+use crate::container::{health, mounts, namespaces, plan, ports, seccomp, signal, sysctl};
 use crate::error::Error;
 
 /// The least memory a container can be started with, in bytes.
@@ -26,7 +27,7 @@ pub(crate) fn validate(
     config.healthcheck.as_ref().map_or(Ok(()), health::validate)?;
     modes(config)?;
     devices(&config.host)?;
-    security(config)?;
+    security(config, &mut warnings)?;
     mounts::parse(config)?;
     ports::exposed(config)?;
     let requests = ports::requests(config, publish_ip)?;
@@ -127,18 +128,7 @@ fn processor(config: &ContainerConfig, cpus: usize) -> Result<(), Error> {
             host.oom_score_adj
         ));
     }
-    if let Some(ulimit) = host.ulimits.iter().find(|limit| plan::rlimit(&limit.name).is_none()) {
-        return invalid(format!("invalid ulimit type: {}", ulimit.name));
-    }
-    if let Some(ulimit) =
-        host.ulimits.iter().find(|limit| limit.hard != -1 && (limit.soft > limit.hard || limit.soft == -1))
-    {
-        return invalid(format!(
-            "ulimit soft limit must be less than or equal to hard limit: {} > {}",
-            ulimit.soft, ulimit.hard
-        ));
-    }
-    Ok(())
+    host.ulimits.iter().try_for_each(Ulimit::check)
 }
 
 fn network(config: &ContainerConfig) -> Result<(), Error> {
@@ -188,20 +178,29 @@ fn devices(host: &HostConfig) -> Result<(), Error> {
     Ok(())
 }
 
+impl Ulimit {
+    /// Refuses a limit that there is not, or whose numbers contradict each other.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn check(&self) -> Result<(), Error> {
+        let Self { name, soft, hard } = self;
+        if plan::rlimit(name).is_none() {
+            return invalid(format!("invalid ulimit type: {name}"));
+        }
+        if *hard != -1 && (soft > hard || *soft == -1) {
+            return invalid(format!(
+                "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Refuses by name what the namespaces and policies of this version cannot do.
 fn modes(config: &ContainerConfig) -> Result<(), Error> {
     let host = &config.host;
-    let supported: [(&str, &str, &[&str]); 4] = [
-        ("PID mode", &host.pid_mode, &["", "private", "host"]),
-        ("IPC mode", &host.ipc_mode, &["", "private", "shareable", "host"]),
-        ("UTS mode", &host.uts_mode, &["", "private", "host"]),
-        ("cgroup namespace mode", &host.cgroupns_mode, &["", "private", "host"]),
-    ];
-    for (what, value, known) in supported {
-        if !known.contains(&value) {
-            return Err(Error::NotImplemented(format!("{what} {value:?} is not supported")));
-        }
-    }
+    namespaces::check(config)?;
     host.restart_policy.check()?;
     host.log.check()?;
     if host.auto_remove && !host.restart_policy.is_none() {
@@ -211,28 +210,28 @@ fn modes(config: &ContainerConfig) -> Result<(), Error> {
     Ok(())
 }
 
-fn security(config: &ContainerConfig) -> Result<(), Error> {
-    for option in &config.host.security_opt {
-        let (key, value) = option.split_once(['=', ':']).unwrap_or((option, "true"));
-        match (key, value) {
-            ("no-new-privileges", "true" | "false") | ("seccomp", "unconfined" | "builtin") => {}
-            ("label", "disable") | ("apparmor", "unconfined" | "docker-default") => {}
-            ("seccomp", _) => {
-                return Err(Error::NotImplemented("a seccomp profile of one's own is not supported".into()));
-            }
-            _ => return invalid(format!("invalid --security-opt 2: \"{option}\"")),
-        }
+fn security(config: &ContainerConfig, warnings: &mut Vec<String>) -> Result<(), Error> {
+    let host = &config.host;
+    warnings.extend(Security::parse(&host.security_opt)?.check_modules()?);
+    if let Some(group) = host.group_add.iter().find(|group| group.is_empty() || group.contains([',', '\0'])) {
+        return invalid(format!("invalid group: {group:?}"));
     }
-    if let Some(group) = config.host.group_add.iter().find(|group| group.parse::<u32>().is_err()) {
-        return Err(Error::NotImplemented(format!(
-            "the additional group {group:?} is not a number, and names are not looked up"
-        )));
-    }
-    let names = config.host.cap_add.iter().chain(&config.host.cap_drop);
+    let names = host.cap_add.iter().chain(&host.cap_drop);
     if let Some(unknown) = names.into_iter().find(|name| super::capabilities::parse(name).is_none()) {
         return invalid(format!("unknown capability: \"{unknown}\""));
     }
-    Ok(())
+    let permissions = |text: &str| text.len() <= 3 && text.bytes().all(|byte| b"rwm".contains(&byte));
+    if let Some(device) = host.devices.iter().find(|device| !permissions(&device.cgroup_permissions)) {
+        return invalid(format!(
+            "invalid device mode {:?} for {}: it is of r, w and m",
+            device.cgroup_permissions, device.path_on_host
+        ));
+    }
+    if !matches!(host.runtime.as_str(), "" | "beeline") {
+        return invalid(format!("unknown or invalid runtime name: {}", host.runtime));
+    }
+    sysctl::check(host)?;
+    seccomp::check(host)
 }
 
 fn invalid<T>(text: String) -> Result<T, Error> {
@@ -246,7 +245,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::container::config::Ulimit;
+    use crate::container::config::DeviceRequest;
     use crate::error::Kind;
 
     fn check(change: impl FnOnce(&mut ContainerConfig)) -> Result<Vec<String>, Error> {
@@ -257,6 +256,15 @@ mod tests {
 
     fn limit(name: &str, soft: i64, hard: i64) -> Ulimit {
         Ulimit { name: name.into(), soft, hard }
+    }
+
+    fn device(access: &str) -> DeviceRequest {
+        let path = String::from("/dev/null");
+        DeviceRequest {
+            path_on_host: path.clone(),
+            path_in_container: path,
+            cgroup_permissions: access.into(),
+        }
     }
 
     #[test]
@@ -295,7 +303,10 @@ mod tests {
     #[case(|c: &mut ContainerConfig| c.host.cap_add = vec!["FLY".into()], "unknown capability: \"FLY\"")]
     #[case(|c: &mut ContainerConfig| c.host.security_opt = vec!["x=y".into()], "invalid --security-opt")]
     #[case(|c: &mut ContainerConfig| c.host.restart_policy.name = "maybe".into(), "unknown policy 'maybe'")]
-    #[case(|c: &mut ContainerConfig| c.host.group_add = vec!["wheel".into()], "additional group \"wheel\"")]
+    #[case(|c: &mut ContainerConfig| c.host.group_add = vec!["a,b".into()], "invalid group: \"a,b\"")]
+    #[case(|c: &mut ContainerConfig| c.host.runtime = "runsc".into(), "unknown or invalid runtime name: runsc")]
+    #[case(|c: &mut ContainerConfig| c.host.devices = vec![device("rx")], "invalid device mode \"rx\" for /dev/null")]
+    #[case(|c: &mut ContainerConfig| c.host.security_opt = vec!["seccomp={".into()], "Decoding seccomp profile failed")]
     #[case(|c: &mut ContainerConfig| c.host.ulimits = vec![limit("nofil", 1, 1)], "invalid ulimit type: nofil")]
     #[case(|c: &mut ContainerConfig| c.host.ulimits = vec![limit("nofile", 2, 1)], "ulimit soft limit must be less")]
     #[case(|c: &mut ContainerConfig| c.stop_signal = "SIGFOO".into(), "invalid signal: SIGFOO")]

@@ -18,6 +18,7 @@ use super::{Engine, reconcile};
 use crate::container::prepare::make_dir;
 use crate::container::record::{Record, Runtime, containers_dir};
 use crate::container::resolv_conf;
+use crate::container::seccomp::SeccompFilters;
 use crate::database::Opened;
 use crate::directory::Directory;
 use crate::error::Error;
@@ -67,6 +68,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
     let stored = restore_leases(stored, &networks);
     let resolver = open_resolver(&net)?;
     let recorder = Recorder::new().map_err(|error| Error::internal("declare the metrics", &error))?;
+    let seccomp = SeccompFilters::open(config.run.join("seccomp"), config.security.seccomp.clone())?;
     let shared = Arc::new(Shared {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         id,
@@ -79,6 +81,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         resolver,
         spawner,
         hierarchy,
+        seccomp,
         directory: Directory::default(),
         events: Events::new(),
         closing: AtomicBool::new(false),

@@ -57,7 +57,8 @@ pub(super) fn spawn(plan: &mut Plan) -> Result<(sync::Parent, Cloned), Error> {
     let (parent, socket) = sync::pair()?;
     let flags = plan.clone_flags;
     let cgroup = plan.cgroup.take();
-    let birth = plan.pid_namespace.take().map(Birthplace::choose).transpose()?;
+    let birth =
+        plan.pid_namespace.as_ref().map(|namespace| Birthplace::choose(namespace.as_fd())).transpose()?;
     let child = || run(plan, socket.as_fd(), &parent);
     let cloned = syscall::clone(flags, cgroup.as_ref().map(|group| group.as_fd()), child);
     drop(birth);
@@ -71,10 +72,10 @@ struct Birthplace {
 }
 
 impl Birthplace {
-    fn choose(namespace: OwnedFd) -> Result<Self, Error> {
+    fn choose(namespace: BorrowedFd<'_>) -> Result<Self, Error> {
         let own = open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let chosen = own.and_then(|own| {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::ProcessID))?;
+            move_into_link_name_space(namespace, Some(LinkNameSpaceType::ProcessID))?;
             Ok(Self { own })
         });
         chosen.map_err(|error| Error::Step {

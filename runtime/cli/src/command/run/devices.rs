@@ -1,7 +1,7 @@
 //! Limits and devices, from flags to the API's words.
 
 use anyhow::{Context, Result};
-use beeline_wire::container::host_config::{DeviceMapping, Resources, ThrottleDevice, WeightDevice};
+use beeline_wire::container::host_config::{Resources, ThrottleDevice, WeightDevice};
 
 use super::flags::Run;
 use crate::units::parse_bytes;
@@ -36,7 +36,6 @@ pub(super) fn resources(run: &Run) -> Result<Resources> {
         blkio_device_write_bps: Some(limits(&run.device_write_bps, &bytes)?),
         blkio_device_read_iops: Some(limits(&run.device_read_iops, &number)?),
         blkio_device_write_iops: Some(limits(&run.device_write_iops, &number)?),
-        devices: Some(run.device.iter().map(|text| device(text)).collect()),
         device_cgroup_rules: Some(run.device_cgroup_rule.clone()),
         cgroup_parent: run.cgroup_parent.clone().unwrap_or_default(),
         ..Resources::default()
@@ -52,37 +51,12 @@ fn limit(text: &str, read: &dyn Fn(&str) -> Option<u64>) -> Result<ThrottleDevic
     Ok(ThrottleDevice { path: path.to_owned(), rate })
 }
 
-/// Reads `/dev/x`, `/dev/x:/dev/y`, `/dev/x:r`, `/dev/x:/dev/y:rw`.
-fn device(text: &str) -> DeviceMapping {
-    let mut parts = text.split(':');
-    let host = parts.next().unwrap_or_default().to_owned();
-    let is_access = |part: &str| !part.is_empty() && part.chars().all(|letter| "rwm".contains(letter));
-    let (inside, access) = match (parts.next(), parts.next()) {
-        (Some(access), None) if is_access(access) => (host.clone(), access),
-        (inside, access) => (inside.unwrap_or(&host).to_owned(), access.unwrap_or("rwm")),
-    };
-    DeviceMapping { path_in_container: inside, cgroup_permissions: access.to_owned(), path_on_host: host }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_read_as_docker_reads_them() {
-        for (text, inside, access) in [
-            ("/dev/x", "/dev/x", "rwm"),
-            ("/dev/x:r", "/dev/x", "r"),
-            ("/dev/x:/dev/y", "/dev/y", "rwm"),
-            ("/dev/x:/dev/y:rw", "/dev/y", "rw"),
-        ] {
-            let device = device(text);
-            assert_eq!(device.path_on_host, "/dev/x");
-            assert_eq!(
-                (device.path_in_container.as_str(), device.cgroup_permissions.as_str()),
-                (inside, access)
-            );
-        }
+    fn a_limit_names_its_device() {
         assert_eq!(limit("/dev/x:7", &|text| text.parse().ok()).unwrap().rate, 7);
         assert!(limit("7", &|text| text.parse().ok()).is_err());
     }

@@ -6,6 +6,7 @@ use beeline_wire::container::host_config::RestartPolicy;
 use clap::Args;
 
 use super::health::HealthFlags;
+use super::isolation::Isolation;
 use crate::attach::parse_keys;
 use crate::mount::MountFlag;
 use crate::network::NetworkFlag;
@@ -161,9 +162,6 @@ pub(crate) struct Run {
     /// The most writes a second to a device: DEVICE:NUMBER; may be repeated
     #[arg(long, value_name = "LIMIT")]
     pub(crate) device_write_iops: Vec<String>,
-    /// Make a device of the host available: HOST[:CONTAINER[:rwm]]; may be repeated
-    #[arg(long, value_name = "DEVICE")]
-    pub(crate) device: Vec<String>,
     /// A rule for devices, such as 'c 42:* rmw'; may be repeated
     #[arg(long, value_name = "RULE")]
     pub(crate) device_cgroup_rule: Vec<String>,
@@ -197,9 +195,8 @@ pub(crate) struct Run {
     /// Drop a capability, or ALL; may be repeated
     #[arg(long, value_name = "CAPABILITY")]
     pub(crate) cap_drop: Vec<String>,
-    /// no-new-privileges, or seccomp=unconfined; may be repeated
-    #[arg(long, value_name = "OPTION")]
-    pub(crate) security_opt: Vec<String>,
+    #[command(flatten)]
+    pub(crate) isolation: Isolation,
     /// Give the container every capability and device
     #[arg(long)]
     pub(crate) privileged: bool,

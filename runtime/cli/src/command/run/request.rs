@@ -24,6 +24,7 @@ use crate::{mount, publish};
 pub(super) fn build(run: &Run) -> Result<CreateRequest> {
     let networks = networks(run)?;
     let mut host_config = host_config(run)?;
+    run.isolation.apply(&mut host_config)?;
     if let Some(first) = networks.first() {
         host_config.network_mode.clone_from(&first.name);
     }
@@ -70,6 +71,7 @@ fn config(run: &Run) -> Result<Config> {
     Ok(Config {
         volumes: Some(volumes).filter(|volumes| !volumes.is_empty()),
         hostname: run.hostname.clone().unwrap_or_default(),
+        domainname: run.isolation.domainname(),
         user: run.user.clone().unwrap_or_default(),
         attach_stdin: attached && run.interactive,
         attach_stdout: attached,
@@ -123,7 +125,6 @@ fn host_config(run: &Run) -> Result<HostConfig> {
         group_add: Some(run.group_add.clone()),
         privileged: run.privileged,
         readonly_rootfs: run.read_only,
-        security_opt: Some(run.security_opt.clone()),
         sysctls: pairs(&run.sysctl),
         resources: Resources {
             memory: run.memory.unwrap_or(0),

@@ -19,6 +19,7 @@ use super::network::{Joined, Plan};
 use super::{Actor, now};
 use crate::container::config::ContainerConfig;
 use crate::container::log;
+use crate::container::namespaces::{Held, Shares};
 use crate::container::policy::Policy;
 use crate::container::ports::{self, PublishRequest, Published};
 use crate::container::prepare::Preparation;
@@ -124,12 +125,14 @@ impl Actor {
 
         self.mount_volumes().await?;
         timeline.step("journal, volumes");
-        let netns = self.prepare(&plan).await?;
+        let held = Held::open(&shared, &self.record.config.host)?;
+        let netns = self.prepare(&plan, held.shares()).await?;
         timeline.step("files, namespace");
         let (attached, created) =
             tokio::join!(self.join(netns.as_ref(), plan.joined()), self.create(netns.as_ref()));
         // The container holds it now; while we do, its devices would not go with it.
         drop(netns);
+        drop(held);
         let (endpoints, attached) = attached;
         for (network, endpoint) in endpoints {
             self.runtime.connections.entry(network).or_default().endpoint = Some(endpoint);
@@ -175,7 +178,7 @@ impl Actor {
     }
 
     /// Writes the container's files and makes or opens its network namespace, side by side.
-    async fn prepare(&self, plan: &Plan) -> Result<Option<Netns>, Error> {
+    async fn prepare(&self, plan: &Plan, shares: Shares) -> Result<Option<Netns>, Error> {
         let default = self.shared.networks.find(DEFAULT)?;
         let mut paths =
             crate::container::record::paths(&self.shared.config.root, &self.record, self.layers.clone());
@@ -198,6 +201,8 @@ impl Actor {
             links: self.linked(&default)?,
             servers: plan.servers(&self.record.config),
             shares_network: matches!(plan, Plan::Shared(_)),
+            shares,
+            seccomp: self.shared.seccomp.clone(),
         };
         let files = tokio::task::spawn_blocking(move || preparation.write());
         let failed = |error| Error::internal(format!("start container {}", self.record.id), &error);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Actor;
+use crate::container::namespaces::unmount_shm;
 use crate::container::timeline::Timeline;
 use crate::error::{Error, chain};
 use crate::network::Network;
@@ -29,6 +30,7 @@ impl Actor {
         timeline.step("network, volumes");
         let path = self.cgroup_path();
         let (hierarchy, run_dir) = (shared.hierarchy.clone(), self.run_dir());
+        let config = self.record.config.clone();
         let removed = tokio::task::spawn_blocking(move || {
             let mut failures = Vec::new();
             let cgroup = hierarchy.cgroup(&path).and_then(|cgroup| {
@@ -37,6 +39,7 @@ impl Actor {
                 cgroup.remove()
             });
             failures.extend(cgroup.err().map(|error| chain(&error)));
+            failures.extend(unmount_shm(&config.host, &run_dir).err().map(|error| error.full()));
             failures.extend(remove_dir(&run_dir).err().map(|error| error.full()));
             failures
         });

@@ -5,6 +5,7 @@ use std::path::Path;
 use oci_spec::runtime::Process;
 
 use super::{Input, plan_process};
+use crate::container::namespaces::Shares;
 use crate::container::view::ContainerView;
 use crate::error::Error;
 use crate::exec::ExecConfig;
@@ -33,6 +34,8 @@ pub(crate) fn exec(view: &ContainerView, exec: &ExecConfig) -> Result<Process, E
         cgroup: "",
         mounts: &[],
         volumes: Path::new(""),
+        shares: &Shares::default(),
+        filter: None,
     };
     let mut process = Process::default();
     plan_process(input, &mut process)

@@ -7,27 +7,34 @@ use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::Input;
 use crate::container::mounts::{MountKind, UserMount};
+use crate::container::security::Security;
 use crate::volume::data_dir;
 
 /// The mounts of a container whose defaults are `own`.
 pub(super) fn mounts(input: Input<'_>, own: Vec<Mount>) -> Result<Vec<Mount>, OciSpecError> {
     let host = &input.config.host;
     let user = input.mounts;
+    let writable_cgroups = Security::of(&host.security_opt).writable_cgroups.unwrap_or(host.privileged);
     let replaced = |path: &Path| user.iter().any(|mount| mount.destination == path);
     let mut mounts = Vec::with_capacity(own.len() + user.len() + 3);
     for mut mount in own {
         if replaced(mount.destination()) {
             continue;
         }
-        match mount.destination().to_str() {
-            Some("/dev/shm") if host.ipc_mode == "host" => {
+        match (mount.destination().to_str(), &input.shares.shm) {
+            (Some("/dev/shm" | "/dev/mqueue"), _) if host.ipc_mode == "none" => continue,
+            (Some("/dev/shm"), _) if host.ipc_mode == "host" => {
                 mount = bind(Path::new("/dev/shm"), Path::new("/dev/shm"), &["rbind", "rprivate"])?;
             }
-            Some("/dev/shm") if host.shm_size > 0 => {
+            (Some("/dev/shm"), Some(shared)) => {
+                mount = bind(Path::new("/dev/shm"), shared, &["rbind", "rprivate"])?;
+            }
+            (Some("/dev/shm"), None) if host.shm_size > 0 => {
                 set_option(&mut mount, "size=", &format!("size={}", host.shm_size));
             }
             // Docker gives the privileged a writable /sys.
-            Some("/sys" | "/sys/fs/cgroup") if host.privileged => set_option(&mut mount, "ro", "rw"),
+            (Some("/sys"), _) if host.privileged => set_option(&mut mount, "ro", "rw"),
+            (Some("/sys/fs/cgroup"), _) if writable_cgroups => set_option(&mut mount, "ro", "rw"),
             _ => {}
         }
         mounts.push(mount);
