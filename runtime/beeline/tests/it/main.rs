@@ -34,6 +34,7 @@ mod pause;
 mod policy;
 mod resources;
 mod restart;
+mod security;
 mod servers;
 mod stats;
 mod update;
