@@ -32,6 +32,15 @@ impl Address {
         Self { words: [0, 0, Self::V4_MARK, word] }
     }
 
+    /// The same, word by word: of a plain copy between places that may be the same, the compiler for BPF makes a call of a
+    /// function that goes byte by byte.
+    #[inline(always)]
+    #[must_use]
+    pub const fn by_words(&self) -> Self {
+        let [a, b, c, d] = self.words;
+        Self { words: [a, b, c, d] }
+    }
+
     /// The IPv4 word in network byte order; meaningless when [`Self::is_v4`] says no.
     #[inline(always)]
     pub const fn v4_word(&self) -> u32 {

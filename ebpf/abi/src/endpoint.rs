@@ -10,8 +10,10 @@ pub mod network_flags {
     pub const INTERNAL: u32 = 2;
     /// Packets to the outside get an address of the uplink.
     pub const MASQUERADE: u32 = 4;
-    /// The members' addresses are reachable from outside.
+    /// The members' IPv4 addresses are reachable from outside, and packets keep them on their way there.
     pub const ROUTED: u32 = 8;
+    /// The same of IPv6.
+    pub const ROUTED6: u32 = 16;
 }
 
 /// Flags of an [`Uplink`].
@@ -60,6 +62,19 @@ impl Network {
     #[inline(always)]
     pub const fn contains(&self, address: &Address) -> bool {
         if address.is_v4() { self.subnet.contains(address) } else { self.subnet6.contains(address) }
+    }
+
+    /// Whether the members' addresses in the family of this one are reachable from outside.
+    #[inline(always)]
+    pub const fn is_routed(&self, address: &Address) -> bool {
+        let flag = if address.is_v4() { network_flags::ROUTED } else { network_flags::ROUTED6 };
+        self.flags & flag != 0
+    }
+
+    /// Whether packets to the outside from this address get one of the uplink.
+    #[inline(always)]
+    pub const fn is_masqueraded(&self, source: &Address) -> bool {
+        self.flags & network_flags::MASQUERADE != 0 && !self.is_routed(source)
     }
 
     /// The gateway's address in the family of another address, or zero.

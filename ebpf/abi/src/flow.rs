@@ -142,6 +142,20 @@ impl Timeouts {
         icmp: 5 * SECOND,
         other: 60 * SECOND,
     };
+
+    /// The shorter of each two.
+    #[must_use]
+    pub fn at_most(&self, other: &Self) -> Self {
+        Self {
+            tcp_opening: self.tcp_opening.min(other.tcp_opening),
+            tcp_established: self.tcp_established.min(other.tcp_established),
+            tcp_closed: self.tcp_closed.min(other.tcp_closed),
+            tcp_reset: self.tcp_reset.min(other.tcp_reset),
+            udp: self.udp.min(other.udp),
+            icmp: self.icmp.min(other.icmp),
+            other: self.other.min(other.other),
+        }
+    }
 }
 
 #[cfg(test)]

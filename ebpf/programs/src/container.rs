@@ -12,8 +12,8 @@
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use beeline_abi::{
-    Address, Device, DropReason, ETHERNET_LEN, Endpoint, EthernetHeader, FlowKind, Network, Side, Tuple,
-    device_flags, ether, icmpv6 as types, ip, network_flags,
+    Address, Device, DropReason, Endpoint, EthernetHeader, FlowKind, Network, Side, Tuple, device_flags,
+    ether, icmpv6 as types, ip, network_flags,
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     maps::{ADDRESSES, DEVICES, ENDPOINTS, NETWORKS, Table as _},
     masquerade::{self, Owner},
     multicast, nd,
-    packet::{Packet, Transport},
+    packet::{self, Packet, Transport},
     plan::{self, Plan},
     publish,
     skb::{self, Verdict},
@@ -53,7 +53,7 @@ pub fn ingress(ctx: &TcContext) -> i32 {
 
 #[inline(always)]
 fn judge(ctx: &TcContext, device: &Device) -> Verdict {
-    let frame = EthernetHeader::parse(&skb::load(ctx, 0).ok_or(DropReason::Malformed)?);
+    let frame = packet::take_frame(ctx)?;
     if frame.source != device.mac {
         return Err(DropReason::SpoofedMac);
     }
@@ -65,7 +65,7 @@ fn judge(ctx: &TcContext, device: &Device) -> Verdict {
         ether::IPV6 => {}
         _ => return Err(DropReason::EtherType),
     }
-    let packet = Packet::parse(ctx, ETHERNET_LEN as u32)?;
+    let packet = Packet::of_frame(ctx)?;
     let network = NETWORKS.find(&device.network).ok_or(DropReason::NoEndpoint)?;
     if let Some(action) = decide(ctx, device, &frame, packet, network)? {
         return Ok(action);
@@ -277,7 +277,7 @@ fn to_outside(
     if network.flags & network_flags::INTERNAL != 0 {
         return Err(DropReason::Internal);
     }
-    if network.flags & network_flags::MASQUERADE == 0 {
+    if !network.is_masqueraded(&packet.source) {
         plan.translate(&packet.ends(), 1);
         plan.leave();
         return Ok(());

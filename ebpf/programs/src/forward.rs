@@ -1,6 +1,6 @@
 //! Handing a packet on.
 
-use core::mem::{size_of, zeroed};
+use core::mem::size_of;
 
 use aya_ebpf::{
     bindings::{
@@ -103,8 +103,9 @@ pub fn route(
 ) -> Result<Route, NoRoute> {
     let raw = skb::raw(ctx);
     let params = maps::own(&PARAMETERS, 0).ok_or(DropReason::Helper)?;
-    // SAFETY: all of the structure's fields are integers.
-    *params = unsafe { zeroed() };
+    // Of what is left from the question before, the kernel reads nothing: to zero it all would be a loop.
+    (params.sport, params.dport) = (0, 0);
+    params.__bindgen_anon_2.flowinfo = 0;
     params.l4_protocol = packet.protocol;
     params.ifindex = network.gateway_ifindex;
     // A GSO packet is cut later: its segments are compared below.
@@ -115,8 +116,8 @@ pub fn route(
         params.__bindgen_anon_4.ipv4_dst = destination.v4_word();
     } else {
         params.family = AF_INET6;
-        params.__bindgen_anon_3.ipv6_src = source.words;
-        params.__bindgen_anon_4.ipv6_dst = destination.words;
+        params.__bindgen_anon_3.ipv6_src = source.by_words().words;
+        params.__bindgen_anon_4.ipv6_dst = destination.by_words().words;
     }
     let size = size_of::<FibParams>() as i32;
     // SAFETY: the helper reads and writes the structure alone.

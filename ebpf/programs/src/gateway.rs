@@ -2,16 +2,14 @@
 //! veth pair. The bridge has no ports: nothing is flooded, and what belongs to no endpoint ends here.
 
 use aya_ebpf::programs::TcContext;
-use beeline_abi::{
-    Address, DropReason, ETHERNET_LEN, Endpoint, EthernetHeader, Ipv4Header, Side, ether, ip, network_flags,
-};
+use beeline_abi::{Address, DropReason, Endpoint, EthernetHeader, Ipv4Header, Ipv6Header, Side, ether, ip};
 
 use crate::{
     arp, conntrack, count,
     ends::Ends,
     maps::{ENDPOINTS, GATEWAYS, NETWORKS, Table as _},
     multicast, nat, nd,
-    packet::{Packet, Transport},
+    packet::{self, Packet, Transport},
     publish,
     skb::{self, Verdict},
 };
@@ -22,12 +20,9 @@ const GROUP: u8 = 1;
 /// A packet out of a bridge device.
 #[inline(always)]
 pub fn egress(ctx: &TcContext) -> Verdict {
-    let frame = EthernetHeader::parse(&skb::load(ctx, 0).ok_or(DropReason::Malformed)?);
+    let frame = packet::take_frame(ctx)?;
     let destination = match frame.protocol {
-        ether::IPV4 => {
-            let bytes = skb::load(ctx, ETHERNET_LEN as u32).ok_or(DropReason::Malformed)?;
-            Ipv4Header::parse(&bytes).ok_or(DropReason::Malformed)?.destination_address()
-        }
+        ether::IPV4 => v4()?.destination_address(),
         ether::IPV6 => match v6(ctx, &frame)? {
             To::Endpoint(address) => address,
             To::Answered(action) => return Ok(action),
@@ -39,7 +34,7 @@ pub fn egress(ctx: &TcContext) -> Verdict {
         return multicast::from_host(ctx);
     }
     let endpoint = ENDPOINTS.find(&destination).ok_or(DropReason::NoEndpoint)?;
-    if is_from_loopback(ctx, frame.protocol)? {
+    if is_from_loopback(frame.protocol)? {
         stand_in(ctx, endpoint)?;
     }
     let raw = skb::raw(ctx);
@@ -49,7 +44,7 @@ pub fn egress(ctx: &TcContext) -> Verdict {
     // What the host only passes on comes from elsewhere.
     if raw.ingress_ifindex != 0 {
         let network = NETWORKS.find(&endpoint.network).ok_or(DropReason::NoEndpoint)?;
-        if network.flags & network_flags::ROUTED == 0 {
+        if !network.is_routed(&destination) {
             return Err(DropReason::NotRouted);
         }
     }
@@ -60,6 +55,12 @@ pub fn egress(ctx: &TcContext) -> Verdict {
     skb::redirect(endpoint.ifindex, 0)
 }
 
+/// The header of an IPv4 packet: more need not be known of most.
+#[inline(always)]
+fn v4() -> Result<Ipv4Header, DropReason> {
+    packet::taken()?.bytes(0).and_then(Ipv4Header::parse).ok_or(DropReason::Malformed)
+}
+
 /// Where an IPv6 packet goes.
 enum To {
     Endpoint(Address),
@@ -68,7 +69,7 @@ enum To {
 
 #[inline(always)]
 fn v6(ctx: &TcContext, frame: &EthernetHeader) -> Result<To, DropReason> {
-    let packet = Packet::parse(ctx, ETHERNET_LEN as u32)?;
+    let packet = Packet::of_frame(ctx)?;
     let network = *GATEWAYS.find(&skb::ifindex(ctx)).ok_or(DropReason::NoEndpoint)?;
     if packet.protocol == ip::ICMPV6 && packet.transport == Transport::Other && nd::is_one(packet) {
         return nd::from_host(ctx, frame, packet, network).map(To::Answered);
@@ -78,16 +79,18 @@ fn v6(ctx: &TcContext, frame: &EthernetHeader) -> Result<To, DropReason> {
 
 /// Whether the host's loopback address is where a packet comes from: a socket that was bound to it has been led here.
 #[inline(always)]
-fn is_from_loopback(ctx: &TcContext, protocol: u16) -> Result<bool, DropReason> {
-    let l3 = ETHERNET_LEN as u32;
-    let source = if protocol == ether::IPV4 { skb::v4_source(ctx, l3) } else { skb::v6_source(ctx, l3) };
-    Ok(source.ok_or(DropReason::Malformed)?.is_loopback())
+fn is_from_loopback(protocol: u16) -> Result<bool, DropReason> {
+    if protocol == ether::IPV4 {
+        return Ok(v4()?.source_address().is_loopback());
+    }
+    let header = packet::taken()?.bytes(0).and_then(Ipv6Header::parse).ok_or(DropReason::Malformed)?;
+    Ok(header.source.is_loopback())
 }
 
 /// Puts the gateway's address in place of the loopback's, which no container could answer.
 #[inline(always)]
 fn stand_in(ctx: &TcContext, endpoint: &'static Endpoint) -> Result<(), DropReason> {
-    let packet = Packet::parse(ctx, ETHERNET_LEN as u32)?;
+    let packet = Packet::of_frame(ctx)?;
     if !packet.has_ports() {
         return Err(DropReason::Protocol);
     }

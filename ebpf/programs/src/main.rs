@@ -26,6 +26,7 @@ mod dns;
 mod ends;
 mod forward;
 mod fragment;
+mod front;
 mod gateway;
 mod guard;
 mod icmp_error;

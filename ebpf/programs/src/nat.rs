@@ -2,13 +2,14 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM},
+    helpers::bpf_csum_update,
     programs::TcContext,
 };
 use beeline_abi::{Address, Difference, DropReason, Ports, ip};
 
 use crate::{
     ends::Ends,
-    packet::{Packet, Transport},
+    packet::{self, Packet, Transport},
     sctp, skb,
 };
 
@@ -92,6 +93,41 @@ pub fn translate(ctx: &TcContext, packet: &Packet, to: &Ends<'_>, hops: u8) -> R
     skb::store_with(ctx, packet.l3 + 4, &tail, u64::from(BPF_F_RECOMPUTE_CSUM))
 }
 
+/// The same for a [plain](Packet::is_plain) packet, whose front is put back at once, the frame's header with it.
+#[inline(always)]
+pub fn translate_plain(ctx: &TcContext, packet: &Packet, to: &Ends<'_>, hops: u8) -> Result<(), DropReason> {
+    if packet.hops <= hops {
+        return Err(DropReason::TtlExceeded);
+    }
+    let addresses = difference(packet, to);
+    replace_checks(ctx, packet, addresses, to.ports)?;
+    let front = packet::taken()?;
+    let ttl = packet.hops - hops;
+    if packet.is_v4() {
+        let old = u16::from_ne_bytes([packet.hops, packet.protocol]);
+        let [ttl, protocol] = [ttl, packet.protocol];
+        let life = Difference::NONE.half(old, u16::from_ne_bytes([ttl, protocol]));
+        let [low, high] = addresses.and(life).apply(packet.check).to_ne_bytes();
+        front.set::<2>(u32::from_ne_bytes([ttl, protocol, low, high]));
+        front.set::<3>(to.source.v4_word());
+        front.set::<4>(to.destination.v4_word());
+        front.set::<5>(to.ports.word());
+        return front.put_back::<6>(ctx);
+    }
+    let [high, low] = packet.total_len.wrapping_sub(beeline_abi::IPV6_LEN as u16).to_be_bytes();
+    let word = |hops| u32::from_ne_bytes([high, low, packet.next_header, hops]);
+    front.set::<1>(word(ttl));
+    front.set_address::<2>(to.source);
+    front.set_address::<6>(to.destination);
+    front.set::<10>(to.ports.word());
+    front.put_back::<11>(ctx)?;
+    // See above. Of what was written only this is made up for by no checksum within the packet; the ports are.
+    let change = addresses.and(Difference::NONE.word(word(packet.hops), word(ttl)));
+    // SAFETY: changes a field of the socket buffer, if it has a sum over the whole packet.
+    unsafe { bpf_csum_update(ctx.skb.skb, change.sum()) };
+    Ok(())
+}
+
 #[inline(always)]
 fn translate_transport(
     ctx: &TcContext,
@@ -99,23 +135,41 @@ fn translate_transport(
     addresses: Difference,
     ports: Ports,
 ) -> Result<(), DropReason> {
-    let (check, flags) = match packet.protocol {
-        ip::TCP => (packet.l4 + 16, 0),
-        ip::UDP => (packet.l4 + 6, u64::from(BPF_F_MARK_MANGLED_0)),
-        ip::SCTP => return sctp::translate(ctx, packet, ports),
+    match packet.protocol {
+        ip::TCP | ip::UDP => {
+            replace_checks(ctx, packet, addresses, ports)?;
+            let (old, new) = (packet.ports.word(), ports.word());
+            if old == new { Ok(()) } else { skb::store(ctx, packet.l4, &new) }
+        }
+        ip::SCTP => sctp::translate(ctx, packet, ports),
         ip::ICMPV6 => {
             skb::replace_check(ctx, packet.l4 + 2, 0, u64::from(addresses.sum()), PSEUDO)?;
-            return translate_echo(ctx, packet, ports);
+            translate_echo(ctx, packet, ports)
         }
-        _ => return translate_echo(ctx, packet, ports),
+        _ => translate_echo(ctx, packet, ports),
+    }
+}
+
+/// Adjusts the checksum of TCP or UDP.
+#[inline(always)]
+fn replace_checks(
+    ctx: &TcContext,
+    packet: &Packet,
+    addresses: Difference,
+    ports: Ports,
+) -> Result<(), DropReason> {
+    let (check, flags) = if packet.protocol == ip::TCP {
+        (packet.l4 + 16, 0)
+    } else {
+        (packet.l4 + 6, u64::from(BPF_F_MARK_MANGLED_0))
     };
     skb::replace_check(ctx, check, 0, u64::from(addresses.sum()), flags | PSEUDO)?;
     let (old, new) = (packet.ports.word(), ports.word());
-    if old != new {
-        skb::replace_check(ctx, check, u64::from(old), u64::from(new), flags | 4)?;
-        skb::store(ctx, packet.l4, &new)?;
+    if old == new {
+        Ok(())
+    } else {
+        skb::replace_check(ctx, check, u64::from(old), u64::from(new), flags | 4)
     }
-    Ok(())
 }
 
 /// An echo has its identifier for a port; ICMP's checksum, other than ICMPv6's, has no pseudo-header in it.

@@ -1,12 +1,19 @@
 //! A packet as the other modules see it, of either family.
 
+use core::ptr;
+
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map, programs::TcContext};
 use beeline_abi::{
-    Address, DropReason, Extension, FragmentKey, IPV6_LEN, Icmp, Ipv4Header, Ipv6Header, Ports, Side, Tuple,
-    icmp, icmpv6, ip,
+    Address, DropReason, ETHERNET_LEN, EthernetHeader, Extension, FragmentKey, IPV4_LEN, IPV6_LEN, Icmp,
+    Ipv4Header, Ipv6Header, Ports, Side, Tuple, icmp, icmpv6, ip,
 };
 
-use crate::{ends::Ends, fragment, maps, skb};
+use crate::{
+    ends::Ends,
+    fragment,
+    front::{self, Front},
+    maps, skb,
+};
 
 /// TCP flags as they lie in the header's 14th byte.
 pub const FIN: u8 = 0x01;
@@ -62,10 +69,11 @@ pub struct Packet {
     pub tcp_len: u8,
     /// The type of an ICMP message.
     pub icmp: u8,
+    /// Whether the ports of TCP or UDP lie behind an IP header of the usual length, and that behind one of Ethernet: what
+    /// is rewritten of such a packet is rewritten at once.
+    pub is_plain: bool,
     /// Which packet this is a fragment of.
     pub whole: FragmentKey,
-    /// Room for the IP header while it is parsed: the stack has none to spare.
-    room: [u8; IPV6_LEN],
 }
 
 /// The packet that is worked on, and the one that an ICMP error carries.
@@ -78,16 +86,42 @@ static PACKETS: PerCpuArray<Packet, 2> = PerCpuArray::new();
 const WHOLE: u32 = 0;
 const QUOTED: u32 = 1;
 
+/// Takes the front of a frame, and reads its header.
+#[inline(always)]
+pub fn take_frame(ctx: &TcContext) -> Result<EthernetHeader, DropReason> {
+    let front = taken()?;
+    front.take_frame(ctx)?;
+    Ok(EthernetHeader::parse(front.frame()))
+}
+
+/// The front of the packet that is worked on.
+#[inline(always)]
+pub fn taken() -> Result<&'static mut Front, DropReason> {
+    front::own(WHOLE)
+}
+
 impl Packet {
     /// Parses an IP packet whose header begins at `l3`.
     #[inline(always)]
     pub fn parse(ctx: &TcContext, l3: u32) -> Result<&'static Self, DropReason> {
+        if l3 == 0 {
+            taken()?.take(ctx, 0)?;
+        } else {
+            taken()?.take_frame(ctx)?;
+        }
         Self::parse_to(WHOLE, ctx, l3)
+    }
+
+    /// Parses the IP packet in the frame whose front was taken last.
+    #[inline(always)]
+    pub fn of_frame(ctx: &TcContext) -> Result<&'static Self, DropReason> {
+        Self::parse_to(WHOLE, ctx, ETHERNET_LEN as u32)
     }
 
     /// Parses the packet that an ICMP error carries: behind its IP header 8 bytes are sure to be there.
     #[inline(always)]
     pub fn quoted(ctx: &TcContext, l3: u32) -> Result<&'static Self, DropReason> {
+        front::own(QUOTED)?.take(ctx, l3)?;
         Self::parse_to(QUOTED, ctx, l3)
     }
 
@@ -106,9 +140,18 @@ impl Packet {
     fn parse_to(slot: u32, ctx: &TcContext, l3: u32) -> Result<&'static Self, DropReason> {
         let packet = maps::own(&PACKETS, slot).ok_or(DropReason::Helper)?;
         packet.l3 = l3;
-        read(ctx, packet, slot)?;
+        read(ctx, packet, front::own(slot)?, slot)?;
         // Looked up once more, so that nothing of what was written is known any more.
         Self::in_slot(slot)
+    }
+
+    /// How far behind the IP header's beginning the transport header begins. Read from the map, so that the verifier has
+    /// forgotten which headers led there; and in a register's full width, so that it sees that what is compared is used.
+    #[inline(always)]
+    fn header_len(&self) -> usize {
+        // SAFETY: reads fields of a reference.
+        let (l3, l4) = unsafe { (ptr::read_volatile(&self.l3), ptr::read_volatile(&self.l4)) };
+        (l4 as usize).wrapping_sub(l3 as usize)
     }
 
     #[inline(always)]
@@ -137,15 +180,15 @@ impl Packet {
     /// The tuple of a packet that goes away from a container.
     #[inline(always)]
     pub fn outbound(&self, side: Side) -> Tuple {
-        let source = (self.source, self.ports.source);
-        Tuple::outbound(side, self.protocol, source, (self.destination, self.ports.destination))
+        let source = (self.source.by_words(), self.ports.source);
+        Tuple::outbound(side, self.protocol, source, (self.destination.by_words(), self.ports.destination))
     }
 
     /// The tuple of a packet that goes towards a container.
     #[inline(always)]
     pub fn inbound(&self, side: Side) -> Tuple {
-        let source = (self.source, self.ports.source);
-        Tuple::inbound(side, self.protocol, source, (self.destination, self.ports.destination))
+        let source = (self.source.by_words(), self.ports.source);
+        Tuple::inbound(side, self.protocol, source, (self.destination.by_words(), self.ports.destination))
     }
 }
 
@@ -155,14 +198,28 @@ struct Part {
     more: bool,
 }
 
+/// Bytes from a place behind the beginning of the IP header, wherever they are.
+#[inline(always)]
+fn bytes<const N: usize>(
+    ctx: &TcContext,
+    packet: &Packet,
+    front: &Front,
+    at: usize,
+) -> Result<[u8; N], DropReason> {
+    match front.bytes(at) {
+        Some(bytes) => Ok(*bytes),
+        None => skb::load(ctx, packet.l3 + at as u32).ok_or(DropReason::Malformed),
+    }
+}
+
 /// A function of its own: what it needs of the stack is free again afterwards.
 #[inline(never)]
-fn read(ctx: &TcContext, packet: &mut Packet, slot: u32) -> Result<(), DropReason> {
+fn read(ctx: &TcContext, packet: &mut Packet, front: &Front, slot: u32) -> Result<(), DropReason> {
     (packet.tcp, packet.tcp_len, packet.icmp) = (0, 0, 0);
     packet.ports = Ports { source: 0, destination: 0 };
-    packet.transport = Transport::Other;
-    let [first] = skb::load(ctx, packet.l3).ok_or(DropReason::Malformed)?;
-    let part = if first >> 4 == 4 { read_v4(ctx, packet)? } else { read_v6(ctx, packet)? };
+    (packet.transport, packet.is_plain) = (Transport::Other, false);
+    let [first] = *front.bytes(0).ok_or(DropReason::Malformed)?;
+    let part = if first >> 4 == 4 { read_v4(packet, front)? } else { read_v6(ctx, packet, front)? };
     if part.offset != 0 {
         fragment::name(ctx, packet);
         packet.transport = match fragment::recall(packet) {
@@ -174,7 +231,7 @@ fn read(ctx: &TcContext, packet: &mut Packet, slot: u32) -> Result<(), DropReaso
         };
         return Ok(());
     }
-    read_transport(ctx, packet, slot)?;
+    read_transport(ctx, packet, front, slot)?;
     if part.more && slot == WHOLE && packet.transport == Transport::Header {
         fragment::name(ctx, packet);
         fragment::remember(packet);
@@ -183,9 +240,9 @@ fn read(ctx: &TcContext, packet: &mut Packet, slot: u32) -> Result<(), DropReaso
 }
 
 #[inline(always)]
-fn read_v4(ctx: &TcContext, packet: &mut Packet) -> Result<Part, DropReason> {
-    let bytes = skb::load(ctx, packet.l3).ok_or(DropReason::Malformed)?;
-    let header = Ipv4Header::parse(&bytes).ok_or(DropReason::Malformed)?;
+fn read_v4(packet: &mut Packet, front: &Front) -> Result<Part, DropReason> {
+    let bytes = front.bytes(0).ok_or(DropReason::Malformed)?;
+    let header = Ipv4Header::parse(bytes).ok_or(DropReason::Malformed)?;
     packet.version = 4;
     packet.source = header.source_address();
     packet.destination = header.destination_address();
@@ -197,9 +254,9 @@ fn read_v4(ctx: &TcContext, packet: &mut Packet) -> Result<Part, DropReason> {
 }
 
 #[inline(always)]
-fn read_v6(ctx: &TcContext, packet: &mut Packet) -> Result<Part, DropReason> {
-    skb::load_to(ctx, packet.l3, &mut packet.room)?;
-    let header = Ipv6Header::parse(&packet.room).ok_or(DropReason::Malformed)?;
+fn read_v6(ctx: &TcContext, packet: &mut Packet, front: &Front) -> Result<Part, DropReason> {
+    let bytes = front.bytes(0).ok_or(DropReason::Malformed)?;
+    let header = Ipv6Header::parse(bytes).ok_or(DropReason::Malformed)?;
     packet.version = 6;
     packet.source = header.source;
     packet.destination = header.destination;
@@ -229,11 +286,12 @@ fn read_v6(ctx: &TcContext, packet: &mut Packet) -> Result<Part, DropReason> {
 }
 
 #[inline(always)]
-fn read_transport(ctx: &TcContext, packet: &mut Packet, slot: u32) -> Result<(), DropReason> {
+fn read_transport(ctx: &TcContext, packet: &mut Packet, front: &Front, slot: u32) -> Result<(), DropReason> {
     if !matches!(packet.protocol, ip::TCP | ip::UDP | ip::SCTP | ip::ICMP | ip::ICMPV6) {
         return Ok(());
     }
-    let bytes: [u8; 8] = skb::load(ctx, packet.l4).ok_or(DropReason::Malformed)?;
+    let at = packet.header_len();
+    let bytes: [u8; 8] = bytes(ctx, packet, front, at)?;
     if matches!(packet.protocol, ip::ICMP | ip::ICMPV6) {
         read_icmp(packet, &bytes);
         return Ok(());
@@ -241,21 +299,24 @@ fn read_transport(ctx: &TcContext, packet: &mut Packet, slot: u32) -> Result<(),
     packet.ports = Ports::parse(&[bytes[0], bytes[1], bytes[2], bytes[3]]);
     packet.transport = Transport::Header;
     if slot == WHOLE {
-        read_rest(ctx, packet)?;
+        read_rest(ctx, packet, front, at)?;
+        let usual = if packet.is_v4() { IPV4_LEN } else { IPV6_LEN };
+        let is_usual = at == usual && packet.l3 == ETHERNET_LEN as u32;
+        packet.is_plain = is_usual && packet.protocol != ip::SCTP;
     }
     Ok(())
 }
 
 /// What else a translation needs of a header: one that is cut off before its end opens no flow.
 #[inline(always)]
-fn read_rest(ctx: &TcContext, packet: &mut Packet) -> Result<(), DropReason> {
+fn read_rest(ctx: &TcContext, packet: &mut Packet, front: &Front, at: usize) -> Result<(), DropReason> {
     match packet.protocol {
         ip::TCP => {
-            let rest: [u8; 8] = skb::load(ctx, packet.l4 + 12).ok_or(DropReason::Malformed)?;
+            let rest: [u8; 8] = bytes(ctx, packet, front, at + 12)?;
             (packet.tcp_len, packet.tcp) = ((rest[0] >> 4) * 4, rest[1]);
         }
         ip::SCTP => {
-            let _check: [u8; 4] = skb::load(ctx, packet.l4 + 8).ok_or(DropReason::Malformed)?;
+            let _check: [u8; 4] = bytes(ctx, packet, front, at + 8)?;
         }
         _ => {}
     }

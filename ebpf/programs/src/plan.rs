@@ -10,7 +10,7 @@ use crate::{
     ends::Ends,
     forward::{self, Route},
     icmp_error, maps, nat,
-    packet::Packet,
+    packet::{self, Packet},
     skb::{self, INGRESS, Verdict},
 };
 
@@ -25,6 +25,8 @@ enum Way {
     Past,
     /// Into a container, from anywhere.
     Container,
+    /// The same, and the frame has been written with the rest.
+    Readdressed,
     /// Into a container from another one of its network: the frame is theirs, only its way is ours.
     Member,
     /// To the host's own stack, as if it came in by a device.
@@ -46,8 +48,8 @@ struct Bearing {
 impl Bearing {
     #[inline(always)]
     fn set(&mut self, ends: &Ends<'_>) {
-        self.source = *ends.source;
-        self.destination = *ends.destination;
+        self.source = ends.source.by_words();
+        self.destination = ends.destination.by_words();
         self.ports = ends.ports;
     }
 
@@ -72,12 +74,23 @@ pub struct Plan {
     destination_mac: MacAddress,
     source_mac: MacAddress,
     way: Way,
-    /// How much is taken off its time to live.
+    changes: Changes,
+}
+
+/// What is to be changed; a word, so that a new plan is made by one instruction.
+#[repr(C, align(4))]
+#[derive(Clone, Copy)]
+struct Changes {
+    /// How much is taken off the time to live.
     hops: u8,
     is_translated: bool,
     is_error: bool,
-    /// Whether a flow begins with it, once its route is known.
+    /// Whether a flow begins with the packet, once its route is known.
     is_new: bool,
+}
+
+impl Changes {
+    const NONE: Self = Self { hops: 0, is_translated: false, is_error: false, is_new: false };
 }
 
 #[btf_map]
@@ -87,8 +100,7 @@ static PLANS: PerCpuArray<Plan, 1> = PerCpuArray::new();
 #[inline(always)]
 pub fn new() -> Result<&'static mut Plan, DropReason> {
     let plan = maps::own(&PLANS, 0).ok_or(DropReason::Helper)?;
-    plan.way = Way::Past;
-    (plan.hops, plan.is_translated, plan.is_error, plan.is_new) = (0, false, false, false);
+    (plan.way, plan.changes) = (Way::Past, Changes::NONE);
     Ok(plan)
 }
 
@@ -103,7 +115,7 @@ impl Plan {
     #[inline(always)]
     pub fn translate(&mut self, ends: &Ends<'_>, hops: u8) {
         self.outer.set(ends);
-        (self.hops, self.is_translated) = (hops, true);
+        (self.changes.hops, self.changes.is_translated) = (hops, true);
     }
 
     /// The packet is an ICMP error: it, and the packet it carries, are to bear these ends.
@@ -111,7 +123,7 @@ impl Plan {
     pub fn translate_error(&mut self, outer: &Ends<'_>, quoted: &Ends<'_>, hops: u8) {
         self.translate(outer, hops);
         self.quoted.set(quoted);
-        self.is_error = true;
+        self.changes.is_error = true;
     }
 
     /// Into a container.
@@ -161,7 +173,7 @@ impl Plan {
     #[inline(always)]
     pub fn leave_anew(&mut self, packet: &Packet) {
         self.outer.set(&packet.ends());
-        (self.way, self.is_new) = (Way::Leave, true);
+        (self.way, self.changes.is_new) = (Way::Leave, true);
     }
 
     /// Whether the packet leaves, by a route that is still to be looked up.
@@ -173,7 +185,7 @@ impl Plan {
     /// Whether a flow begins with the packet.
     #[inline(always)]
     pub fn is_new(&self) -> bool {
-        self.is_new
+        self.changes.is_new
     }
 
     /// What the packet is to bear.
@@ -194,18 +206,36 @@ impl Plan {
 #[inline(always)]
 pub fn follow(ctx: &TcContext, packet: &Packet) -> Verdict {
     let plan = made()?;
-    if plan.is_error {
+    if plan.changes.is_error {
         icmp_error::rewrite(ctx, packet, &plan.quoted.ends())?;
     }
-    if plan.is_translated {
-        nat::translate(ctx, packet, &plan.outer.ends(), plan.hops)?;
+    if plan.changes.is_translated {
+        translate(ctx, packet, plan)?;
     }
+    hand_on(ctx, packet, made()?)
+}
+
+#[inline(always)]
+fn translate(ctx: &TcContext, packet: &Packet, plan: &mut Plan) -> Result<(), DropReason> {
+    if !packet.is_plain {
+        return nat::translate(ctx, packet, &plan.outer.ends(), plan.changes.hops);
+    }
+    if plan.way == Way::Container {
+        packet::taken()?.readdress(&plan.destination_mac, &plan.source_mac);
+        plan.way = Way::Readdressed;
+    }
+    nat::translate_plain(ctx, packet, &plan.outer.ends(), plan.changes.hops)
+}
+
+#[inline(always)]
+fn hand_on(ctx: &TcContext, packet: &Packet, plan: &Plan) -> Verdict {
     match plan.way {
         Way::Past | Way::Leave => Ok(TC_ACT_UNSPEC),
         Way::Container => {
             forward::frame(ctx, packet, &plan.destination_mac, &plan.source_mac)?;
             forward::into_container(ctx, plan.ifindex, plan.slot)
         }
+        Way::Readdressed => forward::into_container(ctx, plan.ifindex, plan.slot),
         Way::Member => {
             forward::readdress(ctx, &plan.destination_mac)?;
             forward::into_container(ctx, plan.ifindex, plan.slot)

@@ -3,10 +3,10 @@
 use core::mem::{MaybeUninit, size_of};
 
 use aya_ebpf::{
-    bindings::__sk_buff,
+    bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_NET},
     helpers::{
         bpf_clone_redirect, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_peer, bpf_skb_change_tail,
-        bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_load_bytes_relative, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -40,24 +40,32 @@ pub fn is_ip(ctx: &TcContext) -> bool {
     protocol == u32::from(ether::IPV4.to_be()) || protocol == u32::from(ether::IPV6.to_be())
 }
 
-/// The source address of the IPv4 packet whose header begins at `l3`.
-#[inline(always)]
-pub fn v4_source(ctx: &TcContext, l3: u32) -> Option<Address> {
-    load(ctx, l3 + 12).map(|bytes| Address::v4(u32::from_ne_bytes(bytes)))
-}
-
-/// The source address of the IPv6 packet whose header begins at `l3`.
-#[inline(always)]
-pub fn v6_source(ctx: &TcContext, l3: u32) -> Option<Address> {
-    load_address(ctx, l3 + 8)
-}
-
 /// An IPv6 address in the packet.
 #[inline(always)]
 pub fn load_address(ctx: &TcContext, offset: u32) -> Option<Address> {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = load(ctx, offset)?;
+    load(ctx, offset).map(address)
+}
+
+#[inline(always)]
+pub fn address(octets: [u8; 16]) -> Address {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
     let words = [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]];
-    Some(Address { words: words.map(u32::from_ne_bytes) })
+    Address { words: words.map(u32::from_ne_bytes) }
+}
+
+/// Copies bytes of the packet, counted from its IP header; none when they do not lie in one piece, as they do in all that
+/// comes from the stack.
+#[inline(always)]
+pub fn load_from_network<const N: usize>(ctx: &TcContext, offset: u32) -> Option<[u8; N]> {
+    let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+    let to = bytes.as_mut_ptr().cast();
+    // SAFETY: the helper writes N bytes to where N bytes are, or fails.
+    unsafe {
+        match bpf_skb_load_bytes_relative(ctx.skb.skb.cast(), offset, to, N as u32, BPF_HDR_START_NET) {
+            0 => Some(bytes.assume_init()),
+            _ => None,
+        }
+    }
 }
 
 /// Copies bytes of the packet; none when it ends before.

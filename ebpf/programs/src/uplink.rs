@@ -91,7 +91,7 @@ fn goes_on(packet: &Packet) -> Result<(), DropReason> {
 fn unknown(plan: &mut Plan, packet: &Packet) -> Result<(), DropReason> {
     let Some(endpoint) = ENDPOINTS.find(&packet.destination) else { return Ok(()) };
     let network = NETWORKS.find(&endpoint.network).ok_or(DropReason::NoEndpoint)?;
-    if network.flags & network_flags::ROUTED == 0 {
+    if !network.is_routed(&packet.destination) {
         return Err(DropReason::NotRouted);
     }
     plan.translate(&packet.ends(), 1);
@@ -109,11 +109,14 @@ fn error(ctx: &TcContext, plan: &mut Plan, packet: &Packet) -> Result<(), DropRe
     Ok(())
 }
 
-/// Where a packet says it comes from, without parsing the rest: most are none of ours.
+/// Where a packet says it comes from. Most are none of ours: nothing else is asked of the packet, nor of its device.
 #[inline(always)]
-fn source(ctx: &TcContext, l3: u32) -> Option<Address> {
-    let is_v4 = skb::raw(ctx).protocol == u32::from(ether::IPV4.to_be());
-    if is_v4 { skb::v4_source(ctx, l3) } else { skb::v6_source(ctx, l3) }
+fn source(ctx: &TcContext) -> Option<Address> {
+    if skb::raw(ctx).protocol == u32::from(ether::IPV4.to_be()) {
+        skb::load_from_network(ctx, 12).map(|bytes| Address::v4(u32::from_ne_bytes(bytes)))
+    } else {
+        skb::load_from_network(ctx, 8).map(skb::address)
+    }
 }
 
 /// A packet on its way outside. What containers send is translated before it gets here; what took the host's stack
@@ -123,14 +126,14 @@ pub fn egress(ctx: &TcContext) -> Verdict {
     if !skb::is_ip(ctx) {
         return PASS;
     }
-    let Some(l3) = l3_offset(ctx) else { return PASS };
-    let Some(source) = source(ctx, l3) else { return PASS };
+    let Some(source) = source(ctx) else { return PASS };
     let Some(endpoint) = ENDPOINTS.find(&source) else { return PASS };
+    let Some(l3) = l3_offset(ctx) else { return PASS };
     let network = NETWORKS.find(&endpoint.network).ok_or(DropReason::NoEndpoint)?;
     if network.flags & network_flags::INTERNAL != 0 {
         return Err(DropReason::Internal);
     }
-    if network.flags & network_flags::MASQUERADE == 0 {
+    if !network.is_masqueraded(&source) {
         return PASS;
     }
     let packet = Packet::parse(ctx, l3)?;
