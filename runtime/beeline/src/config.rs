@@ -12,16 +12,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use beeline_api::{HostAddr, InvalidHost};
-use beeline_engine::{AddressPool, DatapathLog, Guard, InstanceId, LogDriver, Rules, SecurityDefaults};
+use beeline_engine::{
+    AddressPool, DatapathLog, Guard, InstanceId, LogDriver, Rules, SecurityDefaults, Timeouts,
+};
 use clap::{Parser, ValueEnum};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 
 mod policy;
 mod security;
+mod timeouts;
 
 use policy::{Devices, NotNeeded, PolicyFlags, guard, rules};
 use security::{SecurityFlags, SecurityKeys, UlimitEntry, security};
+use timeouts::{Given, timeouts};
 
 const DEFAULT_FILE: &str = "/etc/beeline/daemon.json";
 const DEFAULT_ROOT: &str = "/var/lib/beeline";
@@ -101,6 +105,9 @@ pub(crate) struct Flags {
     /// How many connections can be tracked at once [default: 262144]
     #[arg(long, value_name = "NUMBER")]
     conntrack_entries: Option<u32>,
+    /// How long silent connections of a kind are remembered: KIND=DURATION, such as udp=30s; may be repeated
+    #[arg(long, value_name = "KIND=DURATION", value_parser = timeouts::parse)]
+    conntrack_timeout: Vec<Given>,
     /// Check flags and file, and exit
     #[arg(long)]
     pub(crate) validate: bool,
@@ -143,6 +150,7 @@ struct File {
     seccomp_profile: Option<String>,
     no_new_privileges: Option<bool>,
     default_ulimits: Option<BTreeMap<String, UlimitEntry>>,
+    conntrack_timeouts: Option<BTreeMap<String, String>>,
 }
 
 /// An entry of `default-address-pools`.
@@ -222,6 +230,7 @@ pub(crate) struct Settings {
     pub(crate) log: LogDriver,
     pub(crate) conntrack_entries: u32,
     pub(crate) security: SecurityDefaults,
+    pub(crate) conntrack_timeouts: Timeouts,
 }
 
 impl Settings {
@@ -284,6 +293,7 @@ impl Settings {
             conntrack_entries: either("conntrack-entries", flags.conntrack_entries, file.conntrack_entries)?
                 .unwrap_or(262_144),
             security: security(flags.security, keys)?,
+            conntrack_timeouts: timeouts(flags.conntrack_timeout, file.conntrack_timeouts)?,
             run,
         })
     }

@@ -100,6 +100,7 @@ fn engine_config(settings: &Settings) -> Result<EngineConfig> {
         instance: settings.instance.clone(),
         datapath_log: settings.log_level.datapath(),
         conntrack_entries: settings.conntrack_entries,
+        conntrack_timeouts: settings.conntrack_timeouts,
         subnet: settings.bip,
         ipv6: settings.ipv6,
         subnet6: settings.fixed_cidr_v6,

@@ -27,7 +27,7 @@ mod target;
 mod volume;
 mod wait;
 
-pub use beeline_net::{Action, Guard, InvalidSource, Rules, Scope, parse_sources};
+pub use beeline_net::{Action, Guard, InvalidSource, Rules, Scope, Timeouts, parse_sources};
 
 pub use attach::{AttachOptions, Attachment};
 pub use beeline_image::files::{Change, ChangeKind, FileStat};

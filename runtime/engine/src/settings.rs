@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use beeline_net::{Guard, Rules};
+use beeline_net::{Guard, Rules, Timeouts};
 use beeline_spawn::container::defaults;
 use beeline_spawn::seccomp::docker_profile;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -110,6 +110,8 @@ pub struct EngineConfig {
     pub datapath_log: DatapathLog,
     /// How many connections can be tracked at once.
     pub conntrack_entries: u32,
+    /// How long silent connections are remembered.
+    pub conntrack_timeouts: Timeouts,
     /// The default network's subnet, and if it has a host's part the gateway's address; chosen to avoid the host's routes if
     /// not given.
     pub subnet: Option<Ipv4Net>,
@@ -154,6 +156,7 @@ impl EngineConfig {
             bpffs: "/sys/fs/bpf".into(),
             datapath_log: DatapathLog::default(),
             conntrack_entries: 262_144,
+            conntrack_timeouts: Timeouts::NORMAL,
             subnet: None,
             ipv6: false,
             subnet6: None,

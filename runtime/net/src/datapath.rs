@@ -34,15 +34,13 @@ use std::{
     },
 };
 
-use beeline_abi::Timeouts;
-
 pub use error::Error;
 pub use flows::NetworkFlows;
 pub use resolvers::ResolverStatus;
 pub use spec::{
     DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, LAYOUT_VERSION, LogLevel,
     NetworkSpec, ProgramStatus, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus,
-    UplinkSpec,
+    Timeouts, UplinkSpec,
 };
 
 use crate::rules::Rules;
@@ -66,6 +64,7 @@ pub struct Datapath {
     flows: OwnedFd,
     capacity: u32,
     entries: AtomicU64,
+    timeouts: Timeouts,
     /// While programs with maps of another layout are in place.
     staged: Mutex<Option<Staged>>,
     _log: Option<KernelLog>,
@@ -123,6 +122,7 @@ impl Datapath {
             flows,
             capacity,
             entries: AtomicU64::new(0),
+            timeouts: config.timeouts,
             staged: Mutex::new(staged),
             _log: log,
         })
@@ -384,7 +384,7 @@ impl Datapath {
     pub fn expire_flows(&self) -> Result<u64, Error> {
         // Above three quarters, idle flows make room for new ones.
         let is_pressed = self.conntrack_len() > u64::from(self.capacity) / 4 * 3;
-        let timeouts = if is_pressed { Timeouts::PRESSED } else { Timeouts::NORMAL };
+        let timeouts = if is_pressed { self.timeouts.at_most(&Timeouts::PRESSED) } else { self.timeouts };
         let expire = self
             .programs
             .get(programs::EXPIRE_FLOWS)

@@ -22,7 +22,7 @@ mod sysctl;
 
 pub use datapath::{
     DropReason, EndpointCounters, GuardMode, LogLevel, NetworkFlows, Protocol, Publish, PublishCounters,
-    PublishStatus, RuleSets, RuleStatus,
+    PublishStatus, RuleSets, RuleStatus, Timeouts,
 };
 pub use dns::DnsCounters;
 pub use error::{Error, ErrorKind};

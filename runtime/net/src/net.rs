@@ -320,6 +320,7 @@ impl Inner {
             bpffs: config.bpffs.clone(),
             cgroup2: config.cgroup2.clone(),
             conntrack_entries: config.conntrack_entries,
+            timeouts: config.timeouts,
             log_level: config.log_level,
         })?;
         let published = Table::new(datapath.publishes()?.into_iter().map(|status| status.publish));

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Rules,
-    datapath::{GuardMode, LogLevel},
+    datapath::{GuardMode, LogLevel, Timeouts},
 };
 
 /// How an instance's network is set up.
@@ -25,6 +25,8 @@ pub struct NetConfig {
     pub cgroup2: PathBuf,
     /// The size of the table of flows; a translated flow takes two entries.
     pub conntrack_entries: u32,
+    /// How long silent connections are remembered.
+    pub timeouts: Timeouts,
     /// How much the programs in the kernel tell.
     pub log_level: LogLevel,
     /// Who may reach published ports of any network, and whom the guard keeps away.
@@ -79,6 +81,7 @@ impl NetConfig {
             bpffs: PathBuf::from("/sys/fs/bpf"),
             cgroup2: cgroup2_mount().unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup")),
             conntrack_entries: 262_144,
+            timeouts: Timeouts::NORMAL,
             log_level: LogLevel::Off,
             rules: Rules::default(),
             guard: Guard::Off,
@@ -138,6 +141,12 @@ pub struct NetworkSpec {
     pub internal: bool,
     /// Whether packets to the outside carry the uplink's address.
     pub masquerade: bool,
+    /// The families whose addresses are reachable from outside; packets keep them on their way there.
+    #[serde(default)]
+    pub routed: Families,
+    /// How many connections the members may have, together; without it, three quarters of what can be tracked.
+    #[serde(default)]
+    pub flow_quota: Option<u32>,
     /// Who may reach the published ports of its members.
     #[serde(default)]
     pub rules: Rules,

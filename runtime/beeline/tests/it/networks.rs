@@ -1,6 +1,6 @@
 //! Networks of a user's own: made and removed, containers on one or several, and what holds while they come and go.
 
-use beeline_testbed::HOST_ADDRESS;
+use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS};
 
 use crate::bed::{Bed, shell};
 
@@ -355,4 +355,66 @@ fn a_network_has_ipv6_alone() {
     );
     bed.docker_ok(&["rm", "-f", "only", "four"]);
     bed.docker_ok(&["network", "rm", "six"]);
+}
+
+#[test]
+fn a_routed_network_is_reached_by_its_members_addresses_and_they_keep_them() {
+    let Some(bed) = Bed::new() else { return };
+    let mode = "com.docker.network.bridge.gateway_mode_ipv4=routed";
+    bed.docker_ok(&["network", "create", "--subnet", "10.97.0.0/24", "-o", mode, "front"]);
+    bed.docker_ok(&[
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--network",
+        "front",
+        "--ip",
+        "10.97.0.9",
+        "beeline/whoami",
+    ]);
+    bed.in_client(&format!("ip route add 10.97.0.0/24 via {HOST_ADDRESS}"));
+    let seen = bed.in_client("curl -sS --max-time 5 http://10.97.0.9/");
+    assert!(seen.contains(&format!("RemoteAddr: {CLIENT_ADDRESS}:")), "{seen}");
+    // Its own packets keep the address: the client sees who asks, and knows the way back.
+    let asked = inside_ok(&bed, "web", &format!("ping -c 1 -W 5 {CLIENT_ADDRESS}"));
+    assert!(asked.contains("1 received"), "{asked}");
+    assert_eq!(
+        bed.docker_ok(&["network", "inspect", "--format", "{{json .Options}}", "front"])
+            .matches("routed")
+            .count(),
+        1
+    );
+    refused(
+        &bed,
+        &["network", "create", "--internal", "-o", mode, "vault"],
+        "an internal network cannot be routed",
+    );
+    refused(
+        &bed,
+        &["network", "create", "-o", "com.docker.network.bridge.gateway_mode_ipv4=isolated", "alone"],
+        "gateway_mode_ipv4=isolated is not supported, only nat and routed are",
+    );
+}
+
+#[test]
+fn a_network_has_a_quota_of_connections_of_its_own() {
+    let Some(bed) = Bed::new() else { return };
+    bed.docker_ok(&["network", "create", "-o", "beeline.conntrack.quota=2", "small"]);
+    bed.docker_ok(&["run", "-d", "--name", "web", "--network", "small", "-p", "8080:80", "beeline/whoami"]);
+    let ask = || {
+        let line = format!("curl -sS --max-time 2 http://{HOST_ADDRESS}:8080/");
+        shell(bed.topology.client.command("sh"), &line)
+    };
+    for _ in 0..2 {
+        let answered = ask();
+        assert!(answered.text().contains("Hostname: "), "{answered}");
+    }
+    // Those that have just ended are remembered for a while.
+    assert_eq!(ask().code(), 28, "one too many is dropped without an answer");
+    refused(
+        &bed,
+        &["network", "create", "-o", "beeline.conntrack.quota=none", "odd"],
+        "failed to parse beeline.conntrack.quota value",
+    );
 }

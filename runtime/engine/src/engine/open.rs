@@ -147,6 +147,7 @@ async fn open_net(config: &EngineConfig, instance: &InstanceId, hierarchy: &Hier
     let mut net = NetConfig::new(instance.as_str());
     net.bpffs.clone_from(&config.bpffs);
     net.conntrack_entries = config.conntrack_entries;
+    net.timeouts = config.conntrack_timeouts;
     net.rules.clone_from(&config.rules);
     net.guard.clone_from(&config.guard);
     net.log_level = match config.datapath_log {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use beeline_net::{
-    NetworkSpec, Pool, Range, default_device, default_gateway, default_pools, local_pool, network_device,
-    overlap,
+    Families, NetworkSpec, Pool, Range, default_device, default_gateway, default_pools, local_pool,
+    network_device, overlap,
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -31,6 +31,11 @@ pub(super) async fn create(shared: &Shared, config: NetworkConfig) -> Result<Str
     check_driver(&config.driver)?;
     let wanted = ipam::parse(&config)?;
     let options = BridgeOptions::parse(&config.options)?;
+    if config.internal && options.routed != Families::default() {
+        return Err(Error::Invalid(
+            "an internal network cannot be routed: it is reachable from nowhere".into(),
+        ));
+    }
     let present: Vec<NetworkSpec> = shared
         .networks
         .all()
@@ -58,6 +63,8 @@ pub(super) async fn create(shared: &Shared, config: NetworkConfig) -> Result<Str
         icc: options.icc,
         internal: config.internal,
         masquerade: options.masquerade,
+        routed: options.routed,
+        flow_quota: options.flow_quota,
         rules: Policy::of_network(&config.labels, &config.options)?,
     };
     let id = ContainerId::random()?.to_string();
@@ -242,6 +249,8 @@ pub(crate) async fn default_record(
         icc: config.icc,
         internal: false,
         masquerade: config.masquerade,
+        routed: Families::default(),
+        flow_quota: None,
         rules: config.bridge_rules.clone(),
     };
     let network = NetworkConfig {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use beeline_net::NetworkSpec;
+use beeline_net::{Families, NetworkSpec};
 
 use crate::error::Error;
 
@@ -13,6 +13,7 @@ const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 const MTU: &str = "com.docker.network.driver.mtu";
 const PREFIX: &str = "com.docker.network.container_iface_prefix";
+const QUOTA: &str = "beeline.conntrack.quota";
 const INHIBIT: &str = "com.docker.network.bridge.inhibit_ipv4";
 const MODES: [&str; 2] =
     ["com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6"];
@@ -32,6 +33,10 @@ pub(crate) struct BridgeOptions {
     pub(crate) mtu: Option<u32>,
     /// What the interfaces' names inside begin with.
     pub(crate) interface_prefix: String,
+    /// The families whose addresses are reachable from outside, and leave as they are.
+    pub(crate) routed: Families,
+    /// How many connections the members may have, together.
+    pub(crate) flow_quota: Option<u32>,
 }
 
 impl BridgeOptions {
@@ -44,11 +49,17 @@ impl BridgeOptions {
         if given(INHIBIT).map(|text| flag(INHIBIT, text)).transpose()? == Some(true) {
             return Err(Error::NotImplemented(format!("the option {INHIBIT} is not supported")));
         }
-        for key in MODES {
-            if let Some(mode) = given(key).filter(|mode| *mode != "nat") {
-                return Err(Error::NotImplemented(format!("{key}={mode} is not supported, only nat is")));
+        let [ipv4, ipv6] = MODES.map(|key| match given(key).map(String::as_str) {
+            None | Some("nat") => Ok(false),
+            Some("routed") => Ok(true),
+            Some(mode) => {
+                Err(Error::NotImplemented(format!("{key}={mode} is not supported, only nat and routed are")))
             }
-        }
+        });
+        let quota = given(QUOTA).map(|text| match text.parse::<u32>() {
+            Ok(quota @ 1..) => Ok(quota),
+            _ => Err(bad(QUOTA, text)),
+        });
         let switch = |key| given(key).map_or(Ok(true), |text| flag(key, text));
         let binding =
             given(HOST_BINDING).map(|text| text.parse::<Ipv4Addr>().map_err(|_| bad(HOST_BINDING, text)));
@@ -71,6 +82,8 @@ impl BridgeOptions {
             host_binding: binding.transpose()?.filter(|address| !address.is_unspecified()).map(IpAddr::from),
             mtu: mtu.transpose()?.flatten(),
             interface_prefix: prefix,
+            routed: Families { ipv4: ipv4?, ipv6: ipv6? },
+            flow_quota: quota.transpose()?,
         })
     }
 }
@@ -129,11 +142,14 @@ mod tests {
             (MTU, "1400"),
             (PREFIX, "net"),
             (MODES[0], "nat"),
+            (MODES[1], "routed"),
+            (QUOTA, "1000"),
         ])
         .unwrap();
         assert!(!options.icc && !options.masquerade);
         assert_eq!(options.device.as_deref(), Some("br-web"));
         assert_eq!(options.host_binding, Some([127, 0, 0, 1].into()));
+        assert_eq!((options.routed, options.flow_quota), (Families { ipv4: false, ipv6: true }, Some(1000)));
         assert_eq!((options.mtu, options.interface_prefix.as_str()), (Some(1400), "net"));
     }
 
@@ -142,7 +158,13 @@ mod tests {
     #[case(HOST_BINDING, "::1", "failed to parse com.docker.network.bridge.host_binding_ipv4 value: \"::1\"")]
     #[case(MTU, "17", "failed to parse com.docker.network.driver.mtu value: \"17\"")]
     #[case(PREFIX, "a/b", "failed to parse com.docker.network.container_iface_prefix value: \"a/b\"")]
-    #[case(MODES[1], "routed", "com.docker.network.bridge.gateway_mode_ipv6=routed is not supported, only nat is")]
+    #[case(
+        MODES[1],
+        "isolated",
+        "com.docker.network.bridge.gateway_mode_ipv6=isolated is not supported, only nat and routed are"
+    )]
+    #[case(QUOTA, "0", "failed to parse beeline.conntrack.quota value: \"0\"")]
+    #[case(QUOTA, "many", "failed to parse beeline.conntrack.quota value: \"many\"")]
     #[case(INHIBIT, "true", "the option com.docker.network.bridge.inhibit_ipv4 is not supported")]
     fn a_wrong_option_is_named(#[case] key: &str, #[case] value: &str, #[case] message: &str) {
         assert_eq!(parse(&[(key, value)]).unwrap_err().to_string(), message);

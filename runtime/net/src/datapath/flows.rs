@@ -67,7 +67,11 @@ impl Generations {
     /// The network of a flow that is alive.
     fn network(&self, tuple: &Tuple, flow: &Flow) -> Option<u32> {
         let (network, generation) = *self.endpoints.get(&tuple.local)?;
+        // Of a container that talks to one of its own host, both ends are known.
+        let has_client =
+            flow.kind != FlowKind::Hairpin as u8 || self.endpoints.contains_key(&flow.counterpart.remote);
         let is_alive = generation == flow.endpoint_generation
+            && has_client
             && (flow.publish == NO_PUBLISH
                 || self.publishes.get(&flow.publish) == Some(&flow.publish_generation));
         is_alive.then_some(network)

@@ -32,7 +32,8 @@ impl State {
             flags: flag(spec.icc, network_flags::ICC)
                 | flag(spec.internal, network_flags::INTERNAL)
                 | flag(spec.masquerade, network_flags::MASQUERADE)
-                | flag(spec.routed, network_flags::ROUTED),
+                | flag(spec.routed.ipv4, network_flags::ROUTED)
+                | flag(spec.routed.ipv6, network_flags::ROUTED6),
             flow_quota: spec.flow_quota.unwrap_or(self.default_flow_quota),
             members: self.members.get(&spec.id).map_or(0, |members| members.len() as u32),
             rules,

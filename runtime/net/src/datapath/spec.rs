@@ -7,9 +7,12 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-pub use beeline_abi::{DropReason, EndpointCounters, LAYOUT_VERSION, PublishCounters, RuleSets};
+pub use beeline_abi::{DropReason, EndpointCounters, LAYOUT_VERSION, PublishCounters, RuleSets, Timeouts};
 
-use crate::rules::{Action, Rules};
+use crate::{
+    Families,
+    rules::{Action, Rules},
+};
 
 /// How an instance's datapath is set up.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct DatapathConfig {
     pub cgroup2: PathBuf,
     /// The size of the table of flows; a translated flow takes two entries. Kept by an existing table.
     pub conntrack_entries: u32,
+    /// How long silent flows are remembered.
+    pub timeouts: Timeouts,
     /// How much the programs tell.
     pub log_level: LogLevel,
 }
@@ -72,8 +77,8 @@ pub struct NetworkSpec {
     pub internal: bool,
     /// Whether packets to the outside carry the uplink's address.
     pub masquerade: bool,
-    /// Whether the members' addresses are reachable from outside.
-    pub routed: bool,
+    /// The families whose addresses are reachable from outside; packets keep them on their way there.
+    pub routed: Families,
     /// How many flows the members may have, together; without it, three quarters of what the table holds.
     pub flow_quota: Option<u32>,
     /// Who may reach the published ports of its members.

@@ -17,8 +17,8 @@ impl Network {
             icc: spec.icc,
             internal: spec.internal,
             masquerade: spec.masquerade,
-            routed: false,
-            flow_quota: None,
+            routed: spec.routed,
+            flow_quota: spec.flow_quota,
             rules: spec.rules.clone(),
         }
     }

@@ -6,7 +6,10 @@ use std::{
     process::Command,
 };
 
-use beeline_net::datapath::{DropReason, Protocol};
+use beeline_net::{
+    Families,
+    datapath::{DropReason, Protocol},
+};
 
 use crate::{
     topology::{Family, HOST, HOST6, Topology, is_root},
@@ -23,15 +26,12 @@ fn a_containers_address_is_unreachable_from_outside_unless_its_network_is_routed
     if !is_root() {
         return;
     }
-    for routed in [false, true] {
-        let topology = Topology::with(1, |network| {
-            network.routed = routed;
-            network.masquerade = !routed;
-        });
+    for (ipv4, ipv6) in [(false, false), (true, true), (true, false)] {
+        let topology = Topology::with(1, |network| network.routed = Families { ipv4, ipv6 });
         topology.client.ip(&format!("route add 172.30.0.0/24 via {HOST}"));
         topology.client.ip(&format!("route add fd00:30::/64 via {HOST6}"));
         let container = &topology.containers[0];
-        for family in Family::BOTH {
+        for (family, routed) in [(Family::V4, ipv4), (Family::V6, ipv6)] {
             let before = refused(&topology, DropReason::NotRouted);
             if routed {
                 let server = tcp_server(&container.namespace, 80, 1);
@@ -42,6 +42,10 @@ fn a_containers_address_is_unreachable_from_outside_unless_its_network_is_routed
                 assert!(topology.client.run(|| is_out_of_reach((container.ip(family), 80))));
                 assert!(refused(&topology, DropReason::NotRouted) > before, "{family:?}");
             }
+            let server = tcp_server(&topology.client, 7000, 1);
+            container.run(|| tcp_echo((family.client(), 7000), 100)).expect("outside");
+            let seen = if routed { container.ip(family) } else { family.host() };
+            assert_eq!(server.join().expect("server")[0].ip(), seen, "what is routed is not masqueraded");
         }
     }
 }

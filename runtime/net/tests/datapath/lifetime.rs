@@ -5,9 +5,11 @@ use std::{
     time::Duration,
 };
 
-use beeline_net::datapath::{DropReason, Error, Protocol};
+use beeline_net::datapath::{DropReason, Error, Protocol, Timeouts};
 
 use crate::{
+    packet::{Packet, UDP},
+    program::{Program, REDIRECT},
     topology::{CLIENT, HOST, Topology, is_root},
     traffic::{PATIENCE, echo, tcp_echo, tcp_server, udp_server},
 };
@@ -64,8 +66,9 @@ fn flows_are_deleted_in_pairs_when_their_endpoint_is_gone() {
     topology.publish(Protocol::Udp, 5353, 0, 53);
     let server = udp_server(&topology.containers[0].namespace, 53, 20);
     topology.client.run(|| {
-        for _ in 0..20 {
-            let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+        // All of them at once: a port that is free again would be taken again.
+        let sockets: Vec<UdpSocket> = (0..20).map(|_| UdpSocket::bind("0.0.0.0:0").expect("bind")).collect();
+        for socket in &sockets {
             socket.send_to(b"hello", (HOST, 5353)).expect("send");
         }
     });
@@ -209,4 +212,38 @@ fn one_client_port_through_two_publishes_to_one_container_stays_two_connections(
     let peers = server.join().expect("server");
     assert_eq!(peers[0].port(), 4000);
     assert_ne!(peers[1].port(), 4000);
+}
+
+#[test]
+fn the_timeouts_of_the_daemon_that_is_hold_also_for_flows_that_were() {
+    if !is_root() {
+        return;
+    }
+    let mut topology = Topology::new(1);
+    topology.publish(Protocol::Udp, 53, 0, 53);
+    let packet = Packet::new(UDP, (CLIENT, 4000), (HOST, 53), b"who");
+    assert_eq!(Program::uplink(&topology).run(packet).0, REDIRECT);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(topology.datapath().expire_flows().expect("expire"), 0, "a minute has not passed");
+    topology.open_with(Timeouts { udp: 1_000_000_000, ..Timeouts::NORMAL });
+    assert_eq!(topology.datapath().expire_flows().expect("expire"), 1);
+}
+
+#[test]
+fn a_flow_between_containers_through_a_published_port_ends_with_either() {
+    if !is_root() {
+        return;
+    }
+    for gone in [0, 1] {
+        let topology = Topology::new(2);
+        topology.publish(Protocol::Udp, 53, 0, 5353);
+        let client = topology.containers[1].address;
+        let packet = Packet::new(UDP, (client, 4000), (HOST, 53), b"who");
+        assert_eq!(Program::container(&topology, 1).run(packet).0, REDIRECT, "{}", topology.drops());
+        assert_eq!(topology.datapath().expire_flows().expect("expire"), 0);
+        topology.datapath().remove_endpoint(topology.containers[gone].ifindex).expect("remove");
+        assert_eq!(topology.datapath().expire_flows().expect("expire"), 1, "container {gone}");
+        topology.datapath().expire_flows().expect("expire");
+        assert_eq!(topology.datapath().conntrack_len(), 0, "no half is left");
+    }
 }

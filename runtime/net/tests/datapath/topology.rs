@@ -10,9 +10,10 @@ use std::{
 
 use aya::programs::SchedClassifier;
 use beeline_net::{
-    Rules,
+    Families, Rules,
     datapath::{
-        Datapath, DatapathConfig, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish, UplinkSpec,
+        Datapath, DatapathConfig, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish, Timeouts,
+        UplinkSpec,
     },
 };
 use nix::sched::{CloneFlags, setns};
@@ -75,7 +76,7 @@ impl Namespace {
         self.run(|| nix::net::if_::if_nametoindex(device).expect("device"))
     }
 
-    fn sysctl(&self, name: &str, value: &str) {
+    pub(crate) fn sysctl(&self, name: &str, value: &str) {
         self.run(|| std::fs::write(Path::new("/proc/sys").join(name), value).expect("sysctl"));
     }
 }
@@ -189,7 +190,17 @@ impl Topology {
         &self.config
     }
 
-    fn build(containers: usize, conntrack_entries: u32, adjust: impl FnOnce(&mut NetworkSpec)) -> Self {
+    /// A namespace beside the others.
+    pub(crate) fn namespace(&self, tag: &str) -> Namespace {
+        Namespace::new(format!("bl{}{tag}", self.tag))
+    }
+
+    /// This many containers, a table of flows of this size, and another network.
+    pub(crate) fn build(
+        containers: usize,
+        conntrack_entries: u32,
+        adjust: impl FnOnce(&mut NetworkSpec),
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let tag = format!("{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let host = Namespace::new(format!("bl{tag}h"));
@@ -219,6 +230,7 @@ impl Topology {
             bpffs: bpffs.0.clone(),
             cgroup2: cgroup2(),
             conntrack_entries,
+            timeouts: Timeouts::NORMAL,
             log_level: LogLevel::Debug,
         };
         let mut topology =
@@ -273,6 +285,12 @@ impl Topology {
         self.open();
     }
 
+    /// Opens it as a daemon with other timeouts does.
+    pub(crate) fn open_with(&mut self, timeouts: Timeouts) {
+        self.config.timeouts = timeouts;
+        self.open();
+    }
+
     pub(crate) fn datapath(&self) -> &Datapath {
         self.datapath.as_ref().expect("open")
     }
@@ -289,7 +307,7 @@ impl Topology {
             icc: true,
             internal: false,
             masquerade: true,
-            routed: false,
+            routed: Families::default(),
             flow_quota: None,
             rules: Rules::default(),
         }

@@ -134,6 +134,8 @@ impl Bed {
             icc: true,
             internal: false,
             masquerade: true,
+            routed: Families::default(),
+            flow_quota: None,
             rules: beeline_net::Rules::default(),
         }
     }
