@@ -51,7 +51,7 @@ pub use socket::{Original, SocketKey};
 pub use tuple::{FragmentKey, FragmentPorts, Side, Tuple};
 
 /// The version of every layout in this crate; part of the pinned maps' names.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Since which version of the layouts a flow and its key lie as they do now: connections survive an upgrade from any of
 /// them. What else the maps hold, the daemon says anew.
@@ -64,7 +64,7 @@ pub const RESOLVER_LAYOUT_SINCE: u32 = 2;
 pub const MAX_ENDPOINTS: u32 = 4096;
 
 /// How many publishes (ports or port ranges) one instance can have.
-pub const MAX_PUBLISHES: u32 = 4096;
+pub const MAX_PUBLISHES: u32 = 16384;
 
 /// How many networks one instance can have.
 pub const MAX_NETWORKS: u32 = 1024;

@@ -182,6 +182,12 @@ impl Plan {
         self.way == Way::Leave
     }
 
+    /// Whether the packet goes on as it is.
+    #[inline(always)]
+    pub fn is_past(&self) -> bool {
+        self.way == Way::Past
+    }
+
     /// Whether a flow begins with the packet.
     #[inline(always)]
     pub fn is_new(&self) -> bool {

@@ -43,8 +43,11 @@ pub fn ingress(ctx: &TcContext) -> Verdict {
         Transport::Header | Transport::Later => to_flow(ctx, plan, packet)?,
         Transport::Error => error(ctx, plan, packet)?,
         Transport::Unknown => {
-            count::refused(ctx, DropReason::Fragment);
             unknown(plan, packet)?;
+            // The stack's to put together, which it cannot if the first one went to a container.
+            if plan.is_past() {
+                count::refused(ctx, DropReason::Fragment);
+            }
         }
         Transport::Other => unknown(plan, packet)?,
     }

@@ -17,7 +17,7 @@ impl State {
     /// Publishes an interval; one that is published already, the same in all, only gets its rules.
     pub(super) fn publish(&mut self, publish: &Publish, rules: &Rules) -> Result<(), Error> {
         check(publish)?;
-        for (slot, entry) in &self.publishes {
+        for (slot, entry) in self.publishes.iter().filter(|(_, entry)| meets(entry, publish)) {
             let Some(taken) = from_entry(entry) else { continue };
             if taken == *publish {
                 return self.set_publish_rules(*slot, rules);
@@ -27,7 +27,9 @@ impl State {
             }
         }
         let slot = (0..MAX_PUBLISHES)
-            .find(|slot| !self.publishes.contains_key(slot))
+            .zip(self.publishes.keys().map(Some).chain(std::iter::repeat(None)))
+            .find(|(slot, used)| Some(slot) != *used)
+            .map(|(slot, _)| slot)
             .ok_or(Error::Full { what: "published port", capacity: MAX_PUBLISHES })?;
         let own = self.replace_set(0, Scope::Publish, rules)?;
         let sets = self.sets_of(&publish.container_ip.into(), own)?;
@@ -107,6 +109,13 @@ fn check(publish: &Publish) -> Result<(), Error> {
         return Ok(());
     };
     Err(Error::InvalidPublish { publish: *publish, reason })
+}
+
+/// Whether an entry has ports of a publish, perhaps of another address: the quick look that most do not pass.
+fn meets(entry: &Entry, publish: &Publish) -> bool {
+    entry.host_first <= publish.host_last
+        && publish.host_first <= entry.host_last
+        && entry.protocol == publish.protocol.number()
 }
 
 fn to_entry(publish: &Publish, generation: u32, rules: RuleSets) -> Entry {

@@ -151,11 +151,7 @@ fn run(topology: &Topology, target: &Target<'_>, bytes: &[u8]) -> Result<(), Str
     let packet = Packet { bytes: bytes.to_vec() };
     let before = refusals(topology);
     let (verdict, out) = target.program.run_bytes(bytes);
-    let mut counted = counted(&before, &refusals(topology));
-    if counted.len() == 2 {
-        // That its first one was not seen is told of a fragment whatever else becomes of it.
-        counted.retain(|reason| *reason != DropReason::Fragment);
-    }
+    let counted = counted(&before, &refusals(topology));
     let out = Packet { bytes: out };
     let is_answer = out.is_sound() && out.protocol() == ICMPV6 && out.ttl() == 255;
     let is_group = bytes[0] & 1 == 1;

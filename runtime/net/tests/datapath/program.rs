@@ -1,6 +1,8 @@
 //! The real programs, run on one packet at a time (PROG_TEST_RUN): what goes in, the verdict, what comes out.
 
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
+use std::collections::BTreeMap;
+
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, TestRunResult};
 
 use crate::{packet::Packet, topology::Topology};
 
@@ -32,8 +34,12 @@ impl<'a> Program<'a> {
     /// Of packets from a container.
     pub(crate) fn container(topology: &'a Topology, number: usize) -> Self {
         let (ifindex, _) = topology.host_device(&format!("bv{number}"));
+        Self::of_device(topology, ifindex, topology.container_mac(number))
+    }
+
+    /// Of packets from the container with this hardware address.
+    pub(crate) fn of_device(topology: &'a Topology, ifindex: u32, sender: [u8; 6]) -> Self {
         let (_, mac) = topology.host_device("bl0");
-        let sender = topology.container_mac(number);
         Self { topology, program: topology.program("container_ingress"), ifindex, mac, sender }
     }
 
@@ -53,9 +59,7 @@ impl<'a> Program<'a> {
     /// Runs the program on some bytes; returns its verdict and what it made of them.
     pub(crate) fn run_bytes(&self, bytes: &[u8]) -> (u32, Vec<u8>) {
         let mut out = vec![0; bytes.len() + 256];
-        // Of the context only the device's index is given: the word after ten others.
-        let mut context = [0u8; 192];
-        context[40..44].copy_from_slice(&self.ifindex.to_ne_bytes());
+        let context = self.context();
         let result = self.topology.host.run(|| {
             let options = TestRunOptions {
                 data_in: Some(bytes),
@@ -69,9 +73,51 @@ impl<'a> Program<'a> {
         (result.return_value, out)
     }
 
+    /// Runs the program on many packets; returns how often each verdict came.
+    pub(crate) fn run_all(&self, packets: impl Iterator<Item = Vec<u8>> + Send) -> BTreeMap<u32, usize> {
+        let mut verdicts = BTreeMap::new();
+        self.topology.host.run(|| {
+            for bytes in packets {
+                *verdicts.entry(self.once(&bytes).return_value).or_default() += 1;
+            }
+        });
+        verdicts
+    }
+
+    /// The least nanoseconds that a run on a packet takes; each has this verdict.
+    pub(crate) fn least(&self, packet: Packet, runs: usize, verdict: u32) -> u128 {
+        let bytes = self.address(packet).bytes;
+        let run = || {
+            let result = self.once(&bytes);
+            assert_eq!(result.return_value, verdict);
+            result.duration.as_nanos()
+        };
+        self.topology.host.run(|| (0..runs).map(|_| run()).min().expect("some runs"))
+    }
+
+    /// One run, in the host's namespace.
+    fn once(&self, bytes: &[u8]) -> TestRunResult {
+        let context = self.context();
+        let options =
+            TestRunOptions { data_in: Some(bytes), ctx_in: Some(&context), ..TestRunOptions::default() };
+        self.program.test_run(options).expect("run")
+    }
+
+    /// Of the context only the device's index is given: the word after ten others.
+    fn context(&self) -> [u8; 192] {
+        let mut context = [0u8; 192];
+        context[40..44].copy_from_slice(&self.ifindex.to_ne_bytes());
+        context
+    }
+
+    /// A packet between the right hardware addresses.
+    pub(crate) fn address(&self, packet: Packet) -> Packet {
+        packet.towards(self.mac).of(self.sender)
+    }
+
     /// Runs the program on a packet between the right hardware addresses.
     pub(crate) fn run(&self, packet: Packet) -> (u32, Packet) {
-        let (verdict, bytes) = self.run_bytes(&packet.towards(self.mac).of(self.sender).bytes);
+        let (verdict, bytes) = self.run_bytes(&self.address(packet).bytes);
         (verdict, Packet { bytes })
     }
 }

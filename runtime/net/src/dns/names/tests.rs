@@ -162,3 +162,16 @@ fn what_is_known_of_a_container_goes_with_its_last_network() {
     assert!(names.containers.is_empty() && names.addresses.is_empty());
     assert!(names.zones.values().all(|known| known.members.is_empty() && known.names.is_empty()));
 }
+
+#[test]
+fn each_of_fifteen_hundred_members_is_found_by_every_other() {
+    let names = names((0..1500).map(|number| {
+        let address = format!("10.2.{}.{}", number / 250, number % 250 + 2);
+        member(FRONT, &number.to_string(), &[&format!("web-{number}")], &address)
+    }));
+    for number in 0..1500 {
+        let asker = ((number + 751) % 1500).to_string();
+        let expected = format!("10.2.{}.{}", number / 250, number % 250 + 2);
+        assert_eq!(ask(&names, &asker, &format!("web-{number}")), found(&[&expected]));
+    }
+}
