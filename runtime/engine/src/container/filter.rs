@@ -162,8 +162,9 @@ fn instant(text: &str, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
     if let Ok(time) = text.parse() {
         return Some(time);
     }
-    if let Ok(seconds) = text.parse() {
-        return jiff::Timestamp::from_second(seconds).ok();
+    if let Ok(seconds) = text.parse::<f64>() {
+        let since_1970 = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
+        return jiff::Timestamp::from_duration(since_1970).ok();
     }
     if let Ok(before) = text.parse::<jiff::SignedDuration>() {
         return now.checked_sub(before).ok();
