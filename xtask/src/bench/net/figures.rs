@@ -55,7 +55,13 @@ impl Figures {
         report::median(&runs.map(|(run, first)| run.rate / first.rate).collect::<Vec<f64>>())
     }
 
-    /// Rates, and their share of the first way's.
+    /// The median of the 99th percentiles of a request's time, in microseconds.
+    fn p99(&self, way: &'static str, kind: Kind) -> f64 {
+        let runs = self.runs(way, kind).iter().map(|figure| figure.p99 * 1e6);
+        report::median(&runs.collect::<Vec<f64>>())
+    }
+
+    /// Rates, and their share of the first way's; and how long all but one request in a hundred take.
     pub(super) fn table(&self) -> String {
         let row = |&way: &&'static str| {
             let cells = Kind::ALL.map(|kind| {
@@ -66,22 +72,21 @@ impl Figures {
                 };
                 format!("{figure} ({:.2}x)", self.share(way, kind))
             });
-            std::iter::once(way.to_owned()).chain(cells).collect()
+            let latency = format!("{:.0} µs", self.p99(way, Kind::Requests));
+            std::iter::once(way.to_owned()).chain(cells).chain([latency]).collect()
         };
         let rows: Vec<Vec<String>> = self.names.iter().map(row).collect();
-        report::table(&[self.title, "requests", "connections", "stream"], &rows)
+        report::table(&[self.title, "requests", "connections", "stream", "p99 of requests"], &rows)
     }
 
     pub(super) fn json(&self) -> Value {
         let entry = |&way: &&'static str| {
             let kinds = Kind::ALL.map(|kind| {
-                let runs = self.runs(way, kind);
-                let p99: Vec<f64> = runs.iter().map(|figure| figure.p99 * 1e6).collect();
                 let figures = json!({
                     "median": self.rate(way, kind),
                     "of_first": self.share(way, kind),
-                    "p99_microseconds": report::median(&p99),
-                    "runs": rates(runs),
+                    "p99_microseconds": self.p99(way, kind),
+                    "runs": rates(self.runs(way, kind)),
                 });
                 (kind.argument(), figures)
             });
@@ -112,10 +117,11 @@ mod tests {
         let mut figures = Figures::new("scenario", vec!["ceiling", "beeline"]);
         for (ceiling, beeline) in [(100.0, 90.0), (10.0, 9.5), (200.0, 100.0)] {
             for (way, rate) in [("ceiling", ceiling), ("beeline", beeline)] {
-                figures.add(way, Kind::Requests, Figure { rate, p99: 0.0 });
+                figures.add(way, Kind::Requests, Figure { rate, p99: 0.000_25 });
             }
         }
         assert!(figures.table().contains("90 /s (0.90x)"), "{}", figures.table());
+        assert!(figures.table().contains("250 µs"), "{}", figures.table());
         assert_eq!(figures.json()["ways"][1]["requests"]["of_first"], 0.9);
     }
 }
