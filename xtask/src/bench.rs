@@ -86,7 +86,7 @@ impl Arguments {
         let output = target_directory()?.join("bench");
         std::fs::create_dir_all(&output).with_context(|| format!("create {}", output.display()))?;
 
-        let stage = Stage::build(&binary, "beeline-bench")?;
+        let stage = Stage::build(&binary, "beeline-bench", &["--accelerate-host"])?;
         let includes = |part| self.part.is_none_or(|only| only == part);
         let mut report = json!({ "machine": report::machine() });
         let mut tables = Vec::new();

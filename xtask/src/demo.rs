@@ -74,7 +74,7 @@ struct Demo {
 
 impl Demo {
     fn new(binary: PathBuf) -> Result<Self> {
-        let stage = Stage::build(&binary, "beeline-demo")?;
+        let stage = Stage::build(&binary, "beeline-demo", &[])?;
         note(&format!(
             "network namespaces: {} ({HOST_ADDRESS}), where the daemon is, and {} ({CLIENT_ADDRESS})",
             stage.topology.host.name(),

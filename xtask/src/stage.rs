@@ -20,8 +20,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Makes the namespaces, whose names start with `prefix`, and starts the daemon.
-    pub(crate) fn build(binary: &Path, prefix: &str) -> Result<Self> {
+    /// Makes the namespaces, whose names start with `prefix`, and starts the daemon with these flags.
+    pub(crate) fn build(binary: &Path, prefix: &str, flags: &[&str]) -> Result<Self> {
         let topology = Topology::create(prefix)?;
         let directories = Directories::create()?;
         let mut stage = Self { binary: binary.to_path_buf(), daemon: None, topology, directories };
@@ -29,7 +29,7 @@ impl Stage {
             let mut command =
                 Daemon::command(binary, &stage.topology.host, &stage.topology.instance, &stage.directories);
             // Its own process group: Ctrl-C is for the task, which then ends the daemon in good order.
-            let daemon = Daemon::spawn(command.process_group(0), &stage.directories);
+            let daemon = Daemon::spawn(command.args(flags).process_group(0), &stage.directories);
             if daemon.is_err() {
                 sweep(&stage.topology, &stage.directories);
             }

@@ -13,6 +13,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod accelerate;
 mod address;
 mod checksum;
 mod counters;
@@ -30,6 +31,7 @@ mod tuple;
 #[cfg(feature = "user")]
 mod user;
 
+pub use accelerate::{AcceleratedEnd, AcceleratedSocket, HOST_SLOT, MAX_ACCELERATED, SocketPair, TEST_SLOT};
 pub use address::{Address, MacAddress, Subnet};
 pub use checksum::{Difference, fold, ones_complement_sum};
 pub use counters::{EndpointCounters, PublishCounters};

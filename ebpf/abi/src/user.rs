@@ -10,6 +10,8 @@ macro_rules! plain_data {
 }
 
 plain_data!(
+    AcceleratedEnd,
+    AcceleratedSocket,
     Address,
     Device,
     Endpoint,
@@ -29,6 +31,7 @@ plain_data!(
     Resolver,
     Rule,
     SocketKey,
+    SocketPair,
     Tuple,
     Uplink,
 );

@@ -9,6 +9,7 @@
 //! | `uplink_guard`, `uplink_guard_generic` | devices towards the outside that ask for it | drops the daemon's denied sources |
 //! | `connect`, `sendmsg`, `recvmsg`, `getpeername` | the root cgroup | the host's own clients of published ports, containers' questions for names |
 //! | `post_bind` | the root cgroup | keeps published ports from the host's own servers |
+//! | `accelerate_enrol`, `accelerate_send`, `accelerate_receive` | the root cgroup, and the map of sockets | connections within the host, past the network |
 //! | `expire_flows` | nothing: the daemon runs it | deletes flows that are over |
 //!
 //! Entry points are thin: they turn a module's outcome into a verdict and count what was refused. A packet of nobody
@@ -17,6 +18,7 @@
 #![no_std]
 #![no_main]
 
+mod accelerate;
 mod arp;
 mod collect;
 mod conntrack;
@@ -48,8 +50,10 @@ mod socket;
 mod uplink;
 
 use aya_ebpf::{
-    macros::{cgroup_sock, cgroup_sock_addr, classifier, xdp},
-    programs::{SockAddrContext, SockContext, TcContext, XdpContext},
+    macros::{cgroup_sock, cgroup_sock_addr, classifier, sk_msg, sock_ops, stream_verdict, xdp},
+    programs::{
+        SkBuffContext, SkMsgContext, SockAddrContext, SockContext, SockOpsContext, TcContext, XdpContext,
+    },
 };
 
 /// A packet from outside.
@@ -153,6 +157,24 @@ pub fn post_bind4(ctx: SockContext) -> i32 {
 #[cgroup_sock(post_bind6)]
 pub fn post_bind6(ctx: SockContext) -> i32 {
     socket::post_bind6(&ctx)
+}
+
+/// A TCP socket of this machine is connected, or closed.
+#[sock_ops]
+pub fn accelerate_enrol(ctx: SockOpsContext) -> u32 {
+    accelerate::enrol(&ctx)
+}
+
+/// A socket that may be accelerated sends.
+#[sk_msg]
+pub fn accelerate_send(ctx: SkMsgContext) -> u32 {
+    accelerate::send(&ctx)
+}
+
+/// Such a socket gets a packet all the same. It joins the queue of what came without one: the order is kept.
+#[stream_verdict]
+pub fn accelerate_receive(_: SkBuffContext) -> u32 {
+    accelerate::PASS
 }
 
 #[cfg(not(test))]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use beeline_api::{HostAddr, InvalidHost};
 use beeline_engine::{
-    AddressPool, DatapathLog, Guard, InstanceId, LogDriver, Rules, SecurityDefaults, Timeouts,
+    Acceleration, AddressPool, DatapathLog, Guard, InstanceId, LogDriver, Rules, SecurityDefaults, Timeouts,
 };
 use clap::{Parser, ValueEnum};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -23,7 +23,7 @@ mod policy;
 mod security;
 mod timeouts;
 
-use policy::{Devices, NotNeeded, PolicyFlags, guard, rules};
+use policy::{Devices, NotNeeded, PolicyFlags, acceleration, guard, rules};
 use security::{SecurityFlags, SecurityKeys, UlimitEntry, security};
 use timeouts::{Given, timeouts};
 
@@ -89,6 +89,12 @@ pub(crate) struct Flags {
     /// Whether packets of the default network to the outside carry the host's address [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     ip_masq: Option<bool>,
+    /// Let connections between containers on the default network go past the network: true, or despite-faults
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    bridge_accelerate: Option<String>,
+    /// Let those of the host itself with containers on such networks go past them, too
+    #[arg(long)]
+    accelerate_host: bool,
     #[command(flatten)]
     policy: PolicyFlags,
     /// The control group above those of containers that name none [default: /beeline/INSTANCE]
@@ -146,6 +152,8 @@ struct File {
     cgroup_parent: Option<String>,
     log_driver: Option<String>,
     log_opts: Option<BTreeMap<String, String>>,
+    beeline_bridge_accelerate: Option<String>,
+    beeline_accelerate_host: Option<bool>,
     conntrack_entries: Option<u32>,
     seccomp_profile: Option<String>,
     no_new_privileges: Option<bool>,
@@ -228,6 +236,8 @@ pub(crate) struct Settings {
     pub(crate) guard: Guard,
     pub(crate) cgroup_parent: String,
     pub(crate) log: LogDriver,
+    pub(crate) bridge_accelerate: Acceleration,
+    pub(crate) accelerate_host: bool,
     pub(crate) conntrack_entries: u32,
     pub(crate) security: SecurityDefaults,
     pub(crate) conntrack_timeouts: Timeouts,
@@ -290,6 +300,13 @@ impl Settings {
                 either("log-opts", log_options(&flags.log_opt)?, file.log_opts)?,
             )?,
             guard: guard(policy.guard, file.beeline_guard)?,
+            bridge_accelerate: acceleration(flags.bridge_accelerate, file.beeline_bridge_accelerate)?,
+            accelerate_host: either(
+                "beeline-accelerate-host",
+                flags.accelerate_host.then_some(true),
+                file.beeline_accelerate_host,
+            )?
+            .unwrap_or(false),
             conntrack_entries: either("conntrack-entries", flags.conntrack_entries, file.conntrack_entries)?
                 .unwrap_or(262_144),
             security: security(flags.security, keys)?,
@@ -499,6 +516,16 @@ mod tests {
         assert_eq!((all.guard, all.bridge_rules.len()), (Guard::All, 1));
         let wrong = error(Settings::merge(flags(&["--publish-allow", "10.0.0.0/33"]), File::default()));
         assert!(wrong.contains("beeline-publish-allow") && wrong.contains("10.0.0.0/33"), "{wrong}");
+    }
+
+    #[test]
+    fn acceleration_comes_from_flags_or_from_the_file_and_is_off_without() {
+        let off = Settings::merge(flags(&[]), File::default()).unwrap();
+        assert!(off.bridge_accelerate == Acceleration::Off && !off.accelerate_host);
+        let by_flags = Settings::merge(flags(&["--bridge-accelerate", "--accelerate-host"]), File::default());
+        let file =
+            parse(r#"{ "beeline-bridge-accelerate": "true", "beeline-accelerate-host": true }"#).unwrap();
+        assert_eq!(by_flags.unwrap(), Settings::merge(flags(&[]), file).unwrap());
     }
 
     #[test]

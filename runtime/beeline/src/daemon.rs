@@ -115,6 +115,8 @@ fn engine_config(settings: &Settings) -> Result<EngineConfig> {
         log: settings.log.clone(),
         cgroup_parent: settings.cgroup_parent.clone(),
         security: settings.security.clone(),
+        bridge_accelerate: settings.bridge_accelerate,
+        accelerate_host: settings.accelerate_host,
         ..defaults
     })
 }

@@ -53,15 +53,19 @@ pub struct EngineInfo {
     pub warnings: Vec<String>,
 }
 
-/// What a firewall of the host's keeps from working.
-pub(crate) fn firewall_warnings(net: &Net) -> Vec<String> {
+/// What an administrator should know of the network: what a firewall of the host's keeps from working, and what the kernel
+/// cannot do.
+pub(crate) fn network_warnings(net: &Net) -> Vec<String> {
     let warning = |chain| {
         format!(
             "the firewall's chain {chain} drops forwarded packets: packets of containers that are too big for the way \
              out are lost there; accept what comes in by the devices bl-*"
         )
     };
-    net.dropping_chains().into_iter().map(warning).collect()
+    let acceleration = net.acceleration_failure().map(|reason| {
+        format!("connections within this host are not accelerated, although a network asks for it: {reason}")
+    });
+    net.dropping_chains().into_iter().map(warning).chain(acceleration).collect()
 }
 
 /// Asks the kernel and the engine.
@@ -96,7 +100,7 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
         log_driver: shared.config.log.name().to_owned(),
         seccomp_profile: shared.config.security.seccomp.name(),
         guards: guards.map(|guard| format!("{} ({})", guard.device, guard.mode)).collect(),
-        warnings: firewall_warnings(&shared.net),
+        warnings: network_warnings(&shared.net),
     }
 }
 

@@ -27,7 +27,7 @@ mod target;
 mod volume;
 mod wait;
 
-pub use beeline_net::{Action, Guard, InvalidSource, Rules, Scope, Timeouts, parse_sources};
+pub use beeline_net::{Acceleration, Action, Guard, InvalidSource, Rules, Scope, Timeouts, parse_sources};
 
 pub use attach::{AttachOptions, Attachment};
 pub use beeline_image::files::{Change, ChangeKind, FileStat};
@@ -53,7 +53,7 @@ pub use info::EngineInfo;
 pub use logs::{LogEntry, LogQuery, LogStream};
 pub use network::{
     EndpointConfig, IpamConfig, NetworkConfig, NetworkMember, NetworkView, PoolConfig, PoolView, PortRule,
-    PortStatus,
+    PortStatus, parse_acceleration,
 };
 pub use protocol::Protocol;
 pub use settings::{AddressPool, DatapathLog, EngineConfig, SeccompProfile, SecurityDefaults};

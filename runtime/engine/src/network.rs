@@ -34,6 +34,7 @@ use crate::error::Error;
 use crate::identity::ContainerId;
 use leases::Leases;
 use options::BridgeOptions;
+pub use options::parse_acceleration;
 
 /// The name of the default network.
 pub(crate) const DEFAULT: &str = "bridge";

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use beeline_net::{Guard, Rules, Timeouts};
+use beeline_net::{Acceleration, Guard, Rules, Timeouts};
 use beeline_spawn::container::defaults;
 use beeline_spawn::seccomp::docker_profile;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -142,6 +142,10 @@ pub struct EngineConfig {
     pub cgroup_parent: String,
     /// What confines containers that do not say otherwise.
     pub security: SecurityDefaults,
+    /// Whether connections between members of the default network go past the network.
+    pub bridge_accelerate: Acceleration,
+    /// Whether those of the host itself with members of such networks do, too.
+    pub accelerate_host: bool,
 }
 
 impl EngineConfig {
@@ -171,6 +175,8 @@ impl EngineConfig {
             log: LogDriver::default(),
             cgroup_parent: String::new(),
             security: SecurityDefaults::default(),
+            bridge_accelerate: Acceleration::Off,
+            accelerate_host: false,
         }
     }
 }

@@ -4,7 +4,9 @@
 //! is opened again finds networks, endpoints, publishes and flows as they were, and packets never notice. What is set
 //! twice is left alone, so a caller may simply say again what should be.
 
+mod accelerate;
 mod attach;
+mod btf;
 mod endpoints;
 mod error;
 mod flows;
@@ -29,11 +31,12 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+pub use accelerate::{Acceleration, EndSpec};
 pub use error::Error;
 pub use flows::NetworkFlows;
 pub use resolvers::ResolverStatus;
@@ -44,11 +47,11 @@ pub use spec::{
 };
 
 use crate::rules::Rules;
-pub(crate) use syscall::netns_cookie;
+pub use syscall::netns_cookie;
 
 use attach::{Attacher, Way};
 use kernel_log::KernelLog;
-use load::Programs;
+use load::{Loaded, Programs};
 use pins::Pins;
 use state::State;
 use tables::{Tables, failed};
@@ -60,6 +63,12 @@ pub struct Datapath {
     pins: Pins,
     programs: Programs,
     programs_folder: PathBuf,
+    cgroup2: PathBuf,
+    /// Whether the kernel took the programs that accelerate, and whether it passed the test when that was made.
+    can_load_acceleration: Result<(), String>,
+    acceleration: OnceLock<Result<accelerate::Verdict, String>>,
+    /// Why a network is not accelerated that asks for it without any exception.
+    tolerable_failure: OnceLock<String>,
     state: Mutex<State>,
     flows: OwnedFd,
     capacity: u32,
@@ -97,7 +106,7 @@ impl Datapath {
 
     fn open_on(config: &DatapathConfig, pins: Pins) -> Result<Self, Error> {
         let staged = Staged::find(&pins)?;
-        let (programs, programs_folder) = load::load_or_adopt(config, &pins)?;
+        let Loaded { programs, folder: programs_folder, acceleration } = load::load_or_adopt(config, &pins)?;
         if staged.is_none() {
             load::update_links(&pins, &programs)?;
             pins.remove_other_programs(&programs_folder)?;
@@ -118,6 +127,10 @@ impl Datapath {
             pins,
             programs,
             programs_folder,
+            cgroup2: config.cgroup2.clone(),
+            can_load_acceleration: acceleration,
+            acceleration: OnceLock::new(),
+            tolerable_failure: OnceLock::new(),
             state: Mutex::new(state),
             flows,
             capacity,
@@ -167,6 +180,8 @@ impl Datapath {
         let meanwhile = staged.carry_flows(&mut self.state())?;
         for (version, folder) in &staged.earlier {
             tracing::info!(version, flows = before + meanwhile, "took over from maps of another layout");
+            // Sockets that it enrolled live on, with its programs and maps.
+            accelerate::forget_ends(folder)?;
             Pins::remove_maps(folder)?;
         }
         self.pins.remove_other_programs(&self.programs_folder)
@@ -364,7 +379,9 @@ impl Datapath {
     /// # Errors
     /// [`Error::Program`].
     pub fn programs(&self) -> Result<Vec<ProgramStatus>, Error> {
-        programs::all().map(|name| load::describe(name, &self.programs_folder)).collect()
+        let all =
+            programs::all().chain(programs::ACCELERATION).filter(|name| self.programs.contains_key(name));
+        all.map(|name| load::describe(name, &self.programs_folder)).collect()
     }
 
     /// How many entries the table of flows can hold; a translated flow takes two.
@@ -408,6 +425,8 @@ impl Datapath {
     /// # Errors
     /// [`Error::Pins`].
     pub fn destroy(&self) -> Result<(), Error> {
+        // Sockets live on, with programs and maps of theirs.
+        let emptied = self.state().stop_accelerating_all();
         // Links go with their pins, filters of the older way do not.
         let name = |ifindex: u32| nix::net::if_::if_indextoname(ifindex).ok()?.into_string().ok();
         for ifindex in self.uplinks().unwrap_or_default() {
@@ -426,7 +445,7 @@ impl Datapath {
                 self.detach_container(endpoint.host_ifindex, &ifname)?;
             }
         }
-        self.pins.remove_all()
+        self.pins.remove_all().and(emptied)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Methods that change devices run on threads of their own, as the kernel may hold them for milliseconds; attaching
 //! containers side by side shares no lock of ours.
 
+mod accelerate;
 mod attach;
 mod detach;
 mod monitor;
@@ -60,6 +61,7 @@ struct Inner {
     published: Mutex<Table>,
     uplinks: Mutex<Uplinks>,
     guard: Guard,
+    accelerate_host: bool,
     removals: TaskTracker,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -331,6 +333,7 @@ impl Inner {
             published: Mutex::new(published),
             uplinks: Mutex::default(),
             guard: config.guard.clone(),
+            accelerate_host: config.accelerate_host,
             removals: TaskTracker::new(),
             tasks: Mutex::default(),
         };

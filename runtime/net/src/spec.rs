@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Rules,
-    datapath::{GuardMode, LogLevel, Timeouts},
+    datapath::{Acceleration, GuardMode, LogLevel, Timeouts},
 };
 
 /// How an instance's network is set up.
@@ -33,6 +33,8 @@ pub struct NetConfig {
     pub rules: Rules,
     /// Where the guard stands.
     pub guard: Guard,
+    /// Whether connections of the host itself with members of accelerated networks are accelerated, too.
+    pub accelerate_host: bool,
 }
 
 /// The uplinks at which denied sources are dropped before anything else sees their packets.
@@ -85,6 +87,7 @@ impl NetConfig {
             log_level: LogLevel::Off,
             rules: Rules::default(),
             guard: Guard::Off,
+            accelerate_host: false,
         }
     }
 }
@@ -150,6 +153,9 @@ pub struct NetworkSpec {
     /// Who may reach the published ports of its members.
     #[serde(default)]
     pub rules: Rules,
+    /// Whether connections between its members go past the network, where the kernel can.
+    #[serde(default)]
+    pub accelerate: Acceleration,
 }
 
 impl NetworkSpec {

@@ -5,6 +5,7 @@
 //! | to a published port | `ceiling`: a server on the host itself; `contained`: in a container on the host's own network; `routed`: in a container, by plain routing without netfilter; `beeline`; `iptables`: what Docker sets up |
 //! | by loopback         | `ceiling`: a server on the host itself; `beeline`: a port that it publishes, both by 127.0.0.1 |
 //! | between containers  | `bridge`: a Linux bridge without netfilter; `beeline`; `bridge, iptables`: one that has iptables' rules to pass |
+//! | accelerated         | `loopback`: within one network namespace; `beeline`: between containers; `accelerated`: between those of a network that is; `accelerated, from the host`: by 127.0.0.1 to a port that one of them publishes |
 //! | to the outside      | `routed`: plain routing without netfilter; `beeline`: masquerade; `iptables`: masquerade |
 //!
 //! The containers are alike, Beeline's own all of them, so that each server pays the same for its control groups and its
@@ -56,6 +57,8 @@ pub(super) fn measure(stage: &Stage, work: &Path, rounds: u32, seconds: f64) -> 
     for (title, ways) in scenarios {
         report.push(scenario(title, &ways, &load, rounds, seconds)?);
     }
+    // Last, as it puts a program at every socket.
+    report.push(scenario("accelerated", &hosts.accelerated()?, &load, rounds, seconds)?);
     Ok(Report(report))
 }
 

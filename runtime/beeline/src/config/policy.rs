@@ -1,7 +1,7 @@
 //! Settings that say who may reach published ports, and where the guard stands.
 
 use anyhow::{Context, Result};
-use beeline_engine::{Guard, Rules, parse_sources};
+use beeline_engine::{Acceleration, Guard, Rules, parse_acceleration, parse_sources};
 use clap::Args;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -66,6 +66,15 @@ pub(super) fn rules(allow: Sources<'_>, deny: Sources<'_>) -> Result<Rules> {
         sources.with_context(|| format!("{key} cannot be used"))
     };
     Ok(Rules::new(read(allow)?.into_iter().flatten(), read(deny)?.into_iter().flatten()))
+}
+
+/// How connections of the default network are accelerated.
+pub(super) fn acceleration(flag: Option<String>, file: Option<String>) -> Result<Acceleration> {
+    const KEY: &str = "beeline-bridge-accelerate";
+    match either(KEY, flag, file)? {
+        Some(text) => Ok(parse_acceleration(KEY, &text)?),
+        None => Ok(Acceleration::Off),
+    }
 }
 
 /// Where the guard stands.

@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::print_stderr, reason = "a test that cannot run says so where the test runner shows it")]
 
+mod accelerate;
 mod accuracy;
 mod bed;
 mod client;

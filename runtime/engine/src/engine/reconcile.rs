@@ -50,7 +50,7 @@ pub(super) async fn reconcile(shared: &Arc<Shared>, stored: Vec<(Record, Runtime
             );
         }
     }
-    for warning in crate::info::firewall_warnings(&shared.net) {
+    for warning in crate::info::network_warnings(&shared.net) {
         tracing::warn!("{warning}");
     }
     join_all(running.iter().map(Actor::resume_names)).await;

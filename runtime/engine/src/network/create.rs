@@ -66,6 +66,7 @@ pub(super) async fn create(shared: &Shared, config: NetworkConfig) -> Result<Str
         routed: options.routed,
         flow_quota: options.flow_quota,
         rules: Policy::of_network(&config.labels, &config.options)?,
+        accelerate: options.accelerate,
     };
     let id = ContainerId::random()?.to_string();
     let record = NetworkRecord { id: id.clone(), created: Timestamp::now(), config, spec };
@@ -252,6 +253,7 @@ pub(crate) async fn default_record(
         routed: Families::default(),
         flow_quota: None,
         rules: config.bridge_rules.clone(),
+        accelerate: config.bridge_accelerate,
     };
     let network = NetworkConfig {
         name: DEFAULT.into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use beeline_net::{Families, NetworkSpec};
+use beeline_net::{Acceleration, Families, NetworkSpec};
 
 use crate::error::Error;
 
@@ -14,6 +14,9 @@ const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 const MTU: &str = "com.docker.network.driver.mtu";
 const PREFIX: &str = "com.docker.network.container_iface_prefix";
 const QUOTA: &str = "beeline.conntrack.quota";
+const ACCELERATE: &str = "beeline.network.accelerate";
+/// The value that says that nobody minds the kernel's known faults.
+const DESPITE_FAULTS: &str = "despite-faults";
 const INHIBIT: &str = "com.docker.network.bridge.inhibit_ipv4";
 const MODES: [&str; 2] =
     ["com.docker.network.bridge.gateway_mode_ipv4", "com.docker.network.bridge.gateway_mode_ipv6"];
@@ -31,6 +34,8 @@ pub(crate) struct BridgeOptions {
     pub(crate) host_binding: Option<IpAddr>,
     /// Bytes of the largest IP packet.
     pub(crate) mtu: Option<u32>,
+    /// Whether connections between members go past the network.
+    pub(crate) accelerate: Acceleration,
     /// What the interfaces' names inside begin with.
     pub(crate) interface_prefix: String,
     /// The families whose addresses are reachable from outside, and leave as they are.
@@ -81,6 +86,8 @@ impl BridgeOptions {
             masquerade: switch(MASQUERADE)?,
             host_binding: binding.transpose()?.filter(|address| !address.is_unspecified()).map(IpAddr::from),
             mtu: mtu.transpose()?.flatten(),
+            accelerate: given(ACCELERATE)
+                .map_or(Ok(Acceleration::Off), |text| parse_acceleration(ACCELERATE, text))?,
             interface_prefix: prefix,
             routed: Families { ipv4: ipv4?, ipv6: ipv6? },
             flow_quota: quota.transpose()?,
@@ -101,8 +108,25 @@ pub(super) fn of_default(spec: &NetworkSpec, publish_address: IpAddr) -> BTreeMa
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
+    let accelerate = match spec.accelerate {
+        Acceleration::Off => None,
+        Acceleration::On => Some("true"),
+        Acceleration::DespiteFaults => Some(DESPITE_FAULTS),
+    };
+    options.extend(accelerate.map(|value| (ACCELERATE.to_owned(), value.to_owned())));
     options.extend(spec.mtu.map(|mtu| (MTU.to_owned(), mtu.to_string())));
     options
+}
+
+/// Whether, and with which exception, connections go past the network; `key` is for the message.
+///
+/// # Errors
+/// The text says neither.
+pub fn parse_acceleration(key: &str, text: &str) -> Result<Acceleration, Error> {
+    if text == DESPITE_FAULTS {
+        return Ok(Acceleration::DespiteFaults);
+    }
+    Ok(if flag(key, text)? { Acceleration::On } else { Acceleration::Off })
 }
 
 /// What Go takes for a truth value.
@@ -133,6 +157,9 @@ mod tests {
     fn members_talk_and_are_masqueraded_unless_the_options_say_otherwise() {
         let plain = parse(&[("some.other.option", "kept")]).unwrap();
         assert!(plain.icc && plain.masquerade && plain.device.is_none() && plain.mtu.is_none());
+        assert_eq!(plain.accelerate, Acceleration::Off);
+        let exception = parse(&[(ACCELERATE, "despite-faults")]).unwrap();
+        assert_eq!(exception.accelerate, Acceleration::DespiteFaults);
         assert_eq!(plain.interface_prefix, "eth");
         let options = parse(&[
             (NAME, "br-web"),
@@ -144,9 +171,10 @@ mod tests {
             (MODES[0], "nat"),
             (MODES[1], "routed"),
             (QUOTA, "1000"),
+            (ACCELERATE, "true"),
         ])
         .unwrap();
-        assert!(!options.icc && !options.masquerade);
+        assert!(!options.icc && !options.masquerade && options.accelerate == Acceleration::On);
         assert_eq!(options.device.as_deref(), Some("br-web"));
         assert_eq!(options.host_binding, Some([127, 0, 0, 1].into()));
         assert_eq!((options.routed, options.flow_quota), (Families { ipv4: false, ipv6: true }, Some(1000)));
@@ -156,6 +184,7 @@ mod tests {
     #[rstest]
     #[case(ICC, "yes", "failed to parse com.docker.network.bridge.enable_icc value: \"yes\"")]
     #[case(HOST_BINDING, "::1", "failed to parse com.docker.network.bridge.host_binding_ipv4 value: \"::1\"")]
+    #[case(ACCELERATE, "fast", "failed to parse beeline.network.accelerate value: \"fast\"")]
     #[case(MTU, "17", "failed to parse com.docker.network.driver.mtu value: \"17\"")]
     #[case(PREFIX, "a/b", "failed to parse com.docker.network.container_iface_prefix value: \"a/b\"")]
     #[case(

@@ -33,6 +33,7 @@ impl State {
                 }
                 let slot = self.free_endpoint_slot()?;
                 tables::clear(&mut self.tables.endpoint_counters, "ENDPOINT_COUNTERS", slot)?;
+                tables::clear(&mut self.tables.shortcuts, "SHORTCUTS", slot)?;
                 let device = Device { slot, generation: self.next_generation(), ..wanted };
                 self.tables
                     .devices
@@ -64,6 +65,10 @@ impl State {
     pub(super) fn remove_endpoint(&mut self, ifindex: u32) -> Result<(), Error> {
         let Some(device) = self.devices.get(&ifindex).copied() else { return Ok(()) };
         for address in addresses(&device) {
+            let end = tables::get(&self.tables.ends, "ENDS", &address)?;
+            if end.is_some_and(|end| end.slot == device.slot) {
+                self.remove_end(&address)?;
+            }
             let holder = tables::get(&self.tables.endpoints, "ENDPOINTS", &address)?;
             if holder.is_some_and(|holder| holder.ifindex == ifindex) {
                 tables::remove(&mut self.tables.endpoints, "ENDPOINTS", &address)?;
@@ -95,7 +100,12 @@ impl State {
 
     pub(super) fn endpoint_counters(&self, ifindex: u32) -> Result<EndpointCounters, Error> {
         match self.devices.get(&ifindex) {
-            Some(device) => tables::sum(&self.tables.endpoint_counters, "ENDPOINT_COUNTERS", device.slot),
+            Some(device) => {
+                let mut counters: EndpointCounters =
+                    tables::sum(&self.tables.endpoint_counters, "ENDPOINT_COUNTERS", device.slot)?;
+                counters += self.shortcuts(device.slot)?;
+                Ok(counters)
+            }
             None => Ok(EndpointCounters::default()),
         }
     }

@@ -118,6 +118,12 @@ pub enum Error {
         /// The network's id.
         network: u32,
     },
+    /// This kernel cannot accelerate connections within the host.
+    #[error("connections within this host cannot be accelerated: {reason}")]
+    Acceleration {
+        /// What is missing, or goes wrong.
+        reason: String,
+    },
     /// The publish is not known.
     #[error("{publish} is not published")]
     NotPublished {

@@ -8,11 +8,11 @@ use std::{
 };
 
 use aya::{
-    EbpfLoader, VerifierLogLevel,
+    Ebpf, EbpfLoader, VerifierLogLevel,
     programs::{Program, ProgramError, ProgramInfo},
 };
 
-use super::{DatapathConfig, Error, ProgramStatus, pins::Pins, programs, syscall, tables};
+use super::{DatapathConfig, Error, ProgramStatus, accelerate, pins::Pins, programs, syscall, tables};
 
 /// The object, aligned as the parser wants it, and its digest.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BEELINE_BPF_OBJECT"));
@@ -21,39 +21,54 @@ const DIGEST: &str = env!("BEELINE_BPF_DIGEST");
 /// The loaded programs by name.
 pub(super) type Programs = HashMap<&'static str, OwnedFd>;
 
+/// What is loaded.
+pub(super) struct Loaded {
+    pub(super) programs: Programs,
+    /// Where they are pinned.
+    pub(super) folder: PathBuf,
+    /// Whether those that accelerate are among them, or why not.
+    pub(super) acceleration: Result<(), String>,
+}
+
 /// The number of lines of a verifier's log that an error carries: the end says what is wrong.
 const LOG_LINES: usize = 40;
 
 /// Takes over the pinned programs of this object, or loads them on the pinned maps. No link leads to them yet, see
-/// [`update_links`]. Returns the programs and the folder of their pins.
-pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<(Programs, PathBuf), Error> {
+/// [`update_links`].
+pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<Loaded, Error> {
     let cookie = syscall::netns_cookie().map_err(|source| Error::Unsupported {
         missing: format!("SO_NETNS_COOKIE (Linux 5.14): {source}"),
     })?;
     let level = config.log_level as u8;
     let folder = pins.programs(DIGEST, cookie, level);
-    let programs = match adopt(&folder) {
+    let (programs, acceleration) = match adopt(&folder) {
         Some(programs) => {
             tracing::debug!(digest = DIGEST, "took over the BPF programs of an earlier daemon");
-            programs
+            (programs, Ok(()))
         }
         None => load(config, pins, &folder, cookie)?,
     };
-    Ok((programs, folder))
+    Ok(Loaded { programs, folder, acceleration })
 }
 
-/// Opens the pinned programs, if all are there.
+/// Opens the pinned programs, if all are there: of those that are missing the reason is wanted anew.
 fn adopt(folder: &Path) -> Option<Programs> {
     let mut adopted = Programs::new();
-    for name in programs::all() {
+    for name in programs::all().chain(programs::ACCELERATION) {
         adopted.insert(name, syscall::open_pinned(&folder.join(name)).ok()?);
     }
     Some(adopted)
 }
 
-fn load(config: &DatapathConfig, pins: &Pins, folder: &Path, cookie: u64) -> Result<Programs, Error> {
+fn load(
+    config: &DatapathConfig,
+    pins: &Pins,
+    folder: &Path,
+    cookie: u64,
+) -> Result<(Programs, Result<(), String>), Error> {
     probe()?;
     let level = config.log_level as u8;
+    let offsets = accelerate::offsets();
     let map_paths = tables::PINNED.map(|name| (name, pins.map(name)));
     let mut loader = EbpfLoader::new();
     loader
@@ -61,6 +76,9 @@ fn load(config: &DatapathConfig, pins: &Pins, folder: &Path, cookie: u64) -> Res
         .override_global("AYA_LOG_LEVEL", &level, true)
         .override_global("NETNS_COOKIE", &cookie, true)
         .map_max_entries("FLOWS", config.conntrack_entries.max(1024));
+    for (name, offset) in offsets.iter().flatten() {
+        loader.override_global(name, offset, true);
+    }
     for (name, path) in &map_paths {
         loader.map_pin_path(name, path.as_path());
     }
@@ -80,24 +98,43 @@ fn load(config: &DatapathConfig, pins: &Pins, folder: &Path, cookie: u64) -> Res
     })?;
     let mut loaded = Programs::new();
     for name in programs::all() {
-        let program =
-            object.program_mut(name).ok_or_else(|| Error::Missing { what: format!("program {name}") })?;
-        load_program(program).map_err(|source| load_failed(name, source))?;
-        let fd = program
-            .fd()
-            .and_then(|fd| fd.as_fd().try_clone_to_owned().map_err(ProgramError::IOError))
-            .map_err(|source| Error::Program {
-            operation: "open",
-            name: name.into(),
-            source: Box::new(source),
-        })?;
-        Pins::pin(fd.as_fd(), &folder.join(name))?;
-        let ProgramStatus { id, verified_instructions, .. } = describe(name, folder)?;
-        tracing::debug!(program = name, id, verified_instructions, "verified");
-        loaded.insert(name, fd);
+        loaded.insert(name, load_one(&mut object, name, folder)?);
     }
+    let acceleration = offsets.map(drop).and_then(|()| {
+        for name in programs::ACCELERATION {
+            let program = load_one(&mut object, name, folder).map_err(|error| in_full(&error))?;
+            loaded.insert(name, program);
+        }
+        Ok(())
+    });
     tracing::info!(digest = DIGEST, programs = loaded.len(), "loaded the BPF programs");
-    Ok(loaded)
+    Ok((loaded, acceleration))
+}
+
+/// Loads and pins a program.
+fn load_one(object: &mut Ebpf, name: &'static str, folder: &Path) -> Result<OwnedFd, Error> {
+    let program =
+        object.program_mut(name).ok_or_else(|| Error::Missing { what: format!("program {name}") })?;
+    load_program(program).map_err(|source| load_failed(name, source))?;
+    let fd =
+        program.fd().and_then(|fd| fd.as_fd().try_clone_to_owned().map_err(ProgramError::IOError)).map_err(
+            |source| Error::Program { operation: "open", name: name.into(), source: Box::new(source) },
+        )?;
+    Pins::pin(fd.as_fd(), &folder.join(name))?;
+    let ProgramStatus { id, verified_instructions, .. } = describe(name, folder)?;
+    tracing::debug!(program = name, id, verified_instructions, "verified");
+    Ok(fd)
+}
+
+/// A failure with its causes.
+fn in_full(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// What the kernel knows of a program that is pinned.
@@ -118,6 +155,9 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
         Program::Xdp(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
+        Program::SockOps(program) => program.load(),
+        Program::SkMsg(program) => program.load(),
+        Program::SkSkb(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }

@@ -15,6 +15,16 @@ pub(super) const UPLINK_GUARD_GENERIC: &str = "uplink_guard_generic";
 /// Deletes expired flows when run by the daemon; attached nowhere.
 pub(super) const EXPIRE_FLOWS: &str = "expire_flows";
 
+/// Enrols sockets whose connections may be accelerated, at the root cgroup.
+pub(super) const ACCELERATE_ENROL: &str = "accelerate_enrol";
+
+/// What such sockets send and get, at the map of sockets.
+pub(super) const ACCELERATE_SEND: &str = "accelerate_send";
+pub(super) const ACCELERATE_RECEIVE: &str = "accelerate_receive";
+
+/// The programs without which all else works.
+pub(super) const ACCELERATION: [&str; 3] = [ACCELERATE_ENROL, ACCELERATE_SEND, ACCELERATE_RECEIVE];
+
 /// The programs that attach to devices, or are run.
 pub(super) const PACKET_PROGRAMS: [&str; 7] = [
     UPLINK_INGRESS,
@@ -40,7 +50,7 @@ pub(super) const SOCKET_PROGRAMS: [(&str, at); 10] = [
     ("post_bind6", at::BPF_CGROUP_INET6_POST_BIND),
 ];
 
-/// Every program's name.
+/// The name of every program that there must be.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
     PACKET_PROGRAMS.into_iter().chain(SOCKET_PROGRAMS.into_iter().map(|(name, _)| name))
 }

@@ -13,6 +13,7 @@ use std::{
 
 const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
+const PROG_ATTACH: libc::c_int = 8;
 const PROG_TEST_RUN: libc::c_int = 10;
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
 const LINK_CREATE: libc::c_int = 28;
@@ -41,6 +42,16 @@ struct Object {
     path: u64,
     fd: u32,
     flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Attach {
+    target: u32,
+    program: u32,
+    attach_type: u32,
+    flags: u32,
+    replaced: u32,
 }
 
 #[repr(C)]
@@ -145,6 +156,12 @@ pub(super) fn create_link(
     bpf(LINK_CREATE, &mut attr).map(owned)
 }
 
+/// Attaches a program to a map of sockets, in place of another of its kind: sockets that come later have it.
+pub(super) fn attach(program: BorrowedFd<'_>, map: BorrowedFd<'_>, attach_type: u32) -> io::Result<()> {
+    let mut attr = Attach { target: number(map), program: number(program), attach_type, ..Attach::default() };
+    bpf(PROG_ATTACH, &mut attr).map(drop)
+}
+
 /// Puts another program behind a link: no packet sees neither.
 pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = LinkUpdate { link: number(link), program: number(program), ..LinkUpdate::default() };
@@ -221,7 +238,10 @@ pub(super) fn for_each_in_batches<K: aya::Pod, V: aya::Pod>(
 }
 
 /// The cookie of the calling thread's network namespace.
-pub(crate) fn netns_cookie() -> io::Result<u64> {
+///
+/// # Errors
+/// The kernel does not tell it.
+pub fn netns_cookie() -> io::Result<u64> {
     const SO_NETNS_COOKIE: libc::c_int = 71;
     let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
     let mut cookie = 0u64;

@@ -7,14 +7,14 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, MapData, MapError, MapInfo, PerCpuArray, lpm_trie::Key},
 };
 use beeline_abi::{
-    Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Member, MemberKey, Network, PolicyKey,
-    PortKey, Publish, PublishCounters, Resolver, Rule, Tuple, Uplink,
+    AcceleratedEnd, Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Member, MemberKey,
+    Network, PolicyKey, PortKey, Publish, PublishCounters, Resolver, Rule, Tuple, Uplink,
 };
 
 use super::{Error, pins::Pins, syscall};
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const PINNED: [&str; 20] = [
+pub(super) const PINNED: [&str; 24] = [
     "FLOWS",
     "ENDPOINTS",
     "DEVICES",
@@ -35,6 +35,10 @@ pub(super) const PINNED: [&str; 20] = [
     "FRAGMENTS",
     "SOCKETS",
     "RESOLVERS",
+    "ENDS",
+    "ACCELERATED",
+    "PEERS",
+    "SHORTCUTS",
 ];
 
 /// The maps the daemon reads and writes.
@@ -57,6 +61,8 @@ pub(super) struct Tables {
     pub(super) endpoint_counters: PerCpuArray<MapData, EndpointCounters>,
     pub(super) drops: PerCpuArray<MapData, u64>,
     pub(super) resolvers: HashMap<MapData, u64, Resolver>,
+    pub(super) ends: HashMap<MapData, Address, AcceleratedEnd>,
+    pub(super) shortcuts: PerCpuArray<MapData, EndpointCounters>,
 }
 
 /// Write only what is not there (linux/bpf.h).
@@ -113,6 +119,8 @@ impl Tables {
             endpoint_counters: per_cpu(pins, "ENDPOINT_COUNTERS")?,
             drops: per_cpu(pins, "DROPS")?,
             resolvers: hash(pins, "RESOLVERS")?,
+            ends: hash(pins, "ENDS")?,
+            shortcuts: per_cpu(pins, "SHORTCUTS")?,
         })
     }
 }

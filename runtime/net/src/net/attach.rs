@@ -62,7 +62,8 @@ impl Inner {
         let endpoint = to_endpoint(&link, spec, &network);
         let connected = self
             .connect(&host, &endpoint)
-            .and_then(|()| configure_inside(netns, &endpoint, network.mac, spec.routes));
+            .and_then(|()| configure_inside(netns, &endpoint, network.mac, spec.routes))
+            .and_then(|()| self.accelerate_endpoint(&endpoint, &network.spec));
         if let Err(error) = connected {
             undo(self, &endpoint);
             return Err(error);

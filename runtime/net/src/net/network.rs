@@ -44,6 +44,7 @@ impl Inner {
         let network = Network { spec: spec.clone(), mac, mtu };
         self.datapath.set_network(&network.to_datapath(link.index))?;
         self.datapath.attach_gateway(link.index, &link.name)?;
+        self.accelerate_network(spec)?;
         let mut networks = self.networks.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         networks.insert(spec.id, network);
         drop(networks);
@@ -112,6 +113,7 @@ impl Inner {
         check_device(device, &self.instance)?;
         self.networks.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&id);
         let mut errors = Vec::new();
+        errors.extend(self.datapath.stop_accelerating(id, false).map_err(Error::from).err());
         errors.extend(self.datapath.remove_network(id).map_err(Error::from).err());
         let removed = Netlink::open().and_then(|netlink| match netlink.link(device)? {
             Some(link) if link.is_of_instance(&self.instance) => self.remove_gateway(&netlink, &link),

@@ -38,6 +38,7 @@ impl Inner {
         self.remove_other_endpoints(&present, &mut errors);
         self.remove_other_links(&netlink, keep, &present, &links, &mut errors);
         self.remove_other_networks(keep, &mut errors);
+        errors.extend(self.end_acceleration_without_networks(&keep.networks).err());
         errors.extend(self.refresh_uplinks().err());
         errors.extend(self.datapath.take_over().map_err(Error::from).err());
         Error::collect(|| format!("bring the network of instance {} in order", self.instance), errors)?;
@@ -97,6 +98,8 @@ impl Inner {
         match self.datapath.networks() {
             Ok(ids) => {
                 for id in ids.into_iter().filter(|id| !wanted.contains(id)) {
+                    let stopped = self.datapath.stop_accelerating(id, false);
+                    errors.extend(stopped.map_err(Error::from).err());
                     errors.extend(self.datapath.remove_network(id).map_err(Error::from).err());
                 }
             }

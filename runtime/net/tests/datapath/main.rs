@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
+mod accelerate;
 mod bridge;
 mod bytes;
 mod bytes6;

@@ -416,6 +416,11 @@ impl Topology {
         SchedClassifier::from_pin(self.program_path(name)).expect("program")
     }
 
+    /// Where the link of a program at the root cgroup is pinned.
+    pub(crate) fn link_path(&self, program: &str) -> PathBuf {
+        self.config.bpffs.join("beeline").join(&self.config.instance).join("links").join(program)
+    }
+
     /// Where a program is pinned.
     pub(crate) fn program_path(&self, name: &str) -> PathBuf {
         let folder = self.config.bpffs.join("beeline").join(&self.config.instance);

@@ -137,6 +137,7 @@ impl Bed {
             routed: Families::default(),
             flow_quota: None,
             rules: beeline_net::Rules::default(),
+            accelerate: beeline_net::Acceleration::Off,
         }
     }
 

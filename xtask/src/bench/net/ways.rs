@@ -17,6 +17,10 @@ const PORT: u16 = 9000;
 /// Where the server listens that is in a container on the host's network, which has the other port published.
 const CONTAINED_PORT: u16 = 9002;
 
+/// Where the server on the accelerated network is published, and that network.
+const ACCELERATED_PORT: u16 = 9003;
+const NETWORK: &str = "fast";
+
 /// Containers behind a host, and the host's address towards them (TEST-NET-2, RFC 5737).
 const SERVER_ADDRESS: &str = "198.51.100.2";
 const PEER_ADDRESS: &str = "198.51.100.3";
@@ -151,6 +155,25 @@ impl<'a> Hosts<'a> {
         ])
     }
 
+    /// Makes a network that is accelerated, with two members.
+    pub(super) fn accelerated(&self) -> Result<Vec<Way>> {
+        let create = ["network", "create", "--opt", "beeline.network.accelerate=despite-faults", NETWORK];
+        text(self.stage.beeline().args(create))?;
+        let publish = format!("{ACCELERATED_PORT}:{PORT}");
+        let server = run(self.stage, "fast", PORT, &["--network", NETWORK, "--publish", &publish])?;
+        let client = run(self.stage, "fast-peer", PORT, &["--network", NETWORK])?;
+        Ok(vec![
+            Way { name: "loopback", from: Place::of(&self.plain.host), to: address("127.0.0.1", PORT)? },
+            Way { name: "beeline", from: self.members.client.clone(), to: self.members.server },
+            Way { name: "accelerated", from: client.place, to: address(&server.address, PORT)? },
+            Way {
+                name: "accelerated, from the host",
+                from: Place::of(&self.stage.topology.host),
+                to: address("127.0.0.1", ACCELERATED_PORT)?,
+            },
+        ])
+    }
+
     pub(super) fn to_the_outside(&self) -> Result<Vec<Way>> {
         let way =
             |name, from: &Place| Ok(Way { name, from: from.clone(), to: address(CLIENT_ADDRESS, PORT)? });
@@ -185,7 +208,7 @@ fn serve(namespace: &NetNs, load: &Path) -> Result<Server> {
 struct Container {
     place: Place,
     pid: u64,
-    /// On Beeline's network; empty on none.
+    /// On its network of Beeline's; empty on none.
     address: String,
 }
 
@@ -197,8 +220,9 @@ fn run(stage: &Stage, name: &str, port: u16, options: &[&str]) -> Result<Contain
     text(&mut command)?;
     let inspected: Value = serde_json::from_str(&text(stage.beeline().args(["inspect", name]))?)?;
     let pid = inspected[0]["State"]["Pid"].as_u64().context("the container has no process")?;
-    let networks = &inspected[0]["NetworkSettings"]["Networks"];
-    let address = networks["bridge"]["IPAddress"].as_str().unwrap_or_default().to_owned();
+    let networks = inspected[0]["NetworkSettings"]["Networks"].as_object();
+    let address = networks.and_then(|networks| networks.values().next()?["IPAddress"].as_str());
+    let address = address.unwrap_or_default().to_owned();
     Ok(Container { place: Place(format!("/proc/{pid}/ns/net")), pid, address })
 }
 
