@@ -5,7 +5,7 @@ use std::fs;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use nix::unistd::{SysconfVar, Uid, User, sysconf};
+use nix::unistd::{SysconfVar, sysconf};
 
 use super::Top;
 use crate::error::Error;
@@ -40,19 +40,19 @@ pub(super) fn list(mut pids: Vec<i32>) -> Result<Top, Error> {
     pids.sort_unstable();
     pids.dedup();
     let clock = Clock::read()?;
-    let mut names = BTreeMap::new();
-    let rows = pids.into_iter().filter_map(|pid| row(pid, &clock, &mut names));
+    let names = names(&fs::read_to_string("/etc/passwd").unwrap_or_default());
+    let rows = pids.into_iter().filter_map(|pid| row(pid, &clock, &names));
     Ok(Top { titles: TITLES.map(str::to_owned).to_vec(), processes: rows.collect() })
 }
 
-fn row(pid: i32, clock: &Clock, names: &mut BTreeMap<u32, String>) -> Option<Vec<String>> {
+fn row(pid: i32, clock: &Clock, names: &BTreeMap<u32, String>) -> Option<Vec<String>> {
     let stat = Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let uid =
         status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1)?.parse().ok())?;
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     Some(vec![
-        names.entry(uid).or_insert_with(|| user(uid)).clone(),
+        names.get(&uid).cloned().unwrap_or_else(|| uid.to_string()),
         pid.to_string(),
         stat.parent.to_string(),
         clock.utilization(&stat).to_string(),
@@ -63,9 +63,17 @@ fn row(pid: i32, clock: &Clock, names: &mut BTreeMap<u32, String>) -> Option<Vec
     ])
 }
 
-/// The host's name for a user, as ps does.
-fn user(uid: u32) -> String {
-    User::from_uid(Uid::from_raw(uid)).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+/// The host's names for users, the first of each. The file alone: the C library's own look-up loads further libraries, which
+/// ends a static program.
+fn names(passwd: &str) -> BTreeMap<u32, String> {
+    let mut names = BTreeMap::new();
+    for line in passwd.lines() {
+        let mut fields = line.split(':');
+        if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1).and_then(|uid| uid.parse().ok())) {
+            names.entry(uid).or_insert_with(|| name.to_owned());
+        }
+    }
+    names
 }
 
 impl Stat {
@@ -202,6 +210,12 @@ mod tests {
         assert_eq!(clock.time(100 * 90_000), "1-01:00:00");
         assert_eq!(clock.utilization(&Stat { cpu: 180_000, ..Stat::parse(STAT).unwrap() }), 50);
         assert_eq!([0, 34817, 1025, 1088].map(terminal), ["?", "pts/1", "tty1", "ttyS0"]);
+    }
+
+    #[test]
+    fn users_have_their_first_name() {
+        let names = names("root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\nbroken\nweb:x:33:33::/:\n");
+        assert_eq!(names, [(0, "root".to_owned()), (33, "web".to_owned())].into());
     }
 
     #[test]
