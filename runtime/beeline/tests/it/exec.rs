@@ -255,7 +255,13 @@ fn our_client_attaches_renames_and_restarts() {
         "-c",
         "read line; echo got $line; exit 6",
     ]);
-    let output = with_input(bed.beeline_command(&["attach", "echo"]), b"it\n");
+    // The end of input would detach the client: this container's is open for others.
+    let line = format!(
+        "(echo it; sleep 5) | DOCKER_HOST={} {} attach echo",
+        bed.dirs.docker_host(),
+        binary().display()
+    );
+    let output = shell(bed.topology.host.command("sh"), &line);
     assert_eq!((output.text().as_str(), output.code()), ("got it", 6), "{output}");
     let stopped = bed.beeline(&["attach", "echo"]);
     assert!(stopped.stderr.contains("You cannot attach to a stopped container"), "{stopped}");
