@@ -261,5 +261,4 @@ fn words<T: DeserializeOwned>(what: &str, values: Vec<Value>) -> Result<Vec<T>, 
 }
 
 #[cfg(test)]
-#[path = "docker/tests.rs"]
 mod tests;
