@@ -93,7 +93,7 @@ fn namespaces_are_the_hosts_or_missing_on_request() {
     assert_eq!(run(&["--oom-score-adj", "77"], "cat /proc/self/oom_score_adj"), "77");
     assert!(run(&["--read-only"], "touch /x 2>&1 || true").contains("Read-only file system"));
     let group = "mkdir /sys/fs/cgroup/memory/own 2>/dev/null || mkdir /sys/fs/cgroup/own; echo $?";
-    assert_eq!(run(&["--security-opt", "writable-cgroups"], group), "0");
+    assert_eq!(run(&["--security-opt", "writable-cgroups=true"], group), "0");
     let groups = ["-u", "www-data", "--group-add", "nogroup", "--group-add", "77"];
     assert_eq!(run(&groups, "id -G"), "33 77 65534");
     // Anybody may ping, and listen on any port, in a network of the container's own.
