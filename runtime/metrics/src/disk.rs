@@ -94,7 +94,7 @@ pub(crate) fn file_system(path: &Path) -> Option<(String, u64)> {
     let device = fs::metadata(path).ok()?.dev();
     let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
     let size = statvfs(path).ok()?;
-    Some((device_name((major, minor)), u64::from(size.blocks()) * u64::from(size.fragment_size())))
+    Some((device_name((major, minor)), size.blocks() * size.fragment_size()))
 }
 
 /// `/dev/sda1`, or the number where the kernel has no name for it, as for file systems without a block device.

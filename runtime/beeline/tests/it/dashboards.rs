@@ -84,7 +84,8 @@ impl<'a> Prometheus<'a> {
         if !output.status.success() {
             return Vec::new();
         }
-        let answer: Value = serde_json::from_str(&output.text()).unwrap();
+        // Before it is ready its answers are no JSON.
+        let Ok(answer) = serde_json::from_str::<Value>(&output.text()) else { return Vec::new() };
         assert_eq!(answer["status"], "success", "{query}: {answer}");
         let found = answer["data"]["result"].as_array().unwrap();
         found.iter().map(|series| series["value"][1].as_str().unwrap().to_owned()).collect()
