@@ -135,6 +135,8 @@ fn start_workload(bed: &Bed) {
         "shop",
         "--cpus",
         "0.1",
+        "--pids-limit",
+        "100",
         "--memory",
         "64m",
         "busybox",
