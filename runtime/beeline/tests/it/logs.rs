@@ -157,7 +157,7 @@ fn a_stuck_server_holds_the_container_back_only_in_blocking_mode() {
     let run = |name: &str, mode: &[&str]| {
         let options = ["run", "-d", "--name", name, "--log-driver", "syslog", "--log-opt", &address];
         // More than the connection and every buffer hold.
-        let script = "yes 0123456789012345678901234567890123456789 | head -c 60000000; echo done >/dev/null";
+        let script = "yes $(head -c 1000 /dev/zero | tr '\\0' x) | head -c 30000000";
         bed.docker_ok(&[&options[..], mode, &["busybox", "sh", "-c", script]].concat());
     };
     run("dropping", &["--log-opt", "mode=non-blocking", "--log-opt", "max-buffer-size=64k"]);

@@ -148,8 +148,8 @@ fn what_the_kernel_does_not_have_is_said() {
         let control = fs::read_to_string(group.join("memory.oom_control")).unwrap();
         assert!(control.contains("oom_kill_disable 1"), "{control}");
     }
-    let wrong = create(&["--memory-swappiness", "101"]);
-    assert!(wrong.contains("valid memory swappiness range is 0-100"), "{wrong}");
+    let wrong = bed.beeline(&["run", "--rm", "--memory-swappiness", "101", "busybox", "true"]);
+    assert!(wrong.stderr.contains("valid memory swappiness range is 0-100"), "{wrong}");
 }
 
 #[test]

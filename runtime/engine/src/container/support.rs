@@ -73,7 +73,8 @@ fn processor(host: &mut HostConfig, features: &Features, warnings: &mut Vec<Stri
         warnings.push(missing("CPU cfs period/quota", "Period and quota discarded"));
         (host.cpu_quota, host.cpu_period) = (0, 0);
     }
-    if !(host.cpuset_cpus.is_empty() && host.cpuset_mems.is_empty()) && !features.cpuset {
+    let pinned = !host.cpuset_cpus.is_empty() || !host.cpuset_mems.is_empty();
+    if pinned && !features.cpuset {
         warnings.push(missing("cpuset", "Cpuset discarded"));
         host.cpuset_cpus.clear();
         host.cpuset_mems.clear();

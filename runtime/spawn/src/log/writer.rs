@@ -57,7 +57,7 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 enum Way {
     /// Into the page cache, which does not make anyone wait.
-    Direct(Sinks),
+    Direct(Box<Sinks>),
     /// Over a connection, or to a disk that the container must not wait for.
     Worker(Worker),
 }
@@ -76,7 +76,11 @@ impl Writer {
             return Ok(None);
         }
         let direct = sinks.remote.is_none() && config.buffer.is_none();
-        let way = if direct { Way::Direct(sinks) } else { Way::Worker(Worker::start(sinks, config.buffer)?) };
+        let way = if direct {
+            Way::Direct(Box::new(sinks))
+        } else {
+            Way::Worker(Worker::start(sinks, config.buffer)?)
+        };
         Ok(Some(Self { splitter: Splitter::default(), way }))
     }
 
@@ -138,12 +142,14 @@ impl Writer {
     /// A log in a file alone.
     pub(super) fn new(config: crate::shim::FileLog) -> Self {
         let sinks = Sinks { file: Some(FileWriter::new(config)), remote: None };
-        Self { splitter: Splitter::default(), way: Way::Direct(sinks) }
+        Self { splitter: Splitter::default(), way: Way::Direct(Box::new(sinks)) }
     }
 
     /// Puts another file in the place of the log's.
     pub(super) fn replace_file(&mut self, file: std::fs::File) {
-        if let Way::Direct(Sinks { file: Some(writer), .. }) = &mut self.way {
+        if let Way::Direct(sinks) = &mut self.way
+            && let Some(writer) = &mut sinks.file
+        {
             writer.replace_file(file);
         }
     }
