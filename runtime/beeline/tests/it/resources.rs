@@ -66,10 +66,17 @@ fn devices_are_out_of_reach_unless_a_rule_says_otherwise() {
     assert_eq!(run(&["--privileged"]), 0);
     let wrong = bed.beeline(&["run", "--rm", "--device-cgroup-rule", "c 10 r", "busybox", "true"]);
     assert!(wrong.stderr.contains("invalid device cgroup rule format: 'c 10 r'"), "{wrong}");
-    let given = ["run", "--rm", "--device", "/dev/full:/dev/other:r", "busybox", "sh", "-c"];
-    let output =
-        bed.beeline(&[&given[..], &["head -c 1 /dev/other | wc -c; (: > /dev/other) 2>&1"]].concat());
-    assert!(output.text().starts_with("1\n"), "{output}");
+    let given = [
+        "run",
+        "--rm",
+        "--device",
+        "/dev/full:/dev/other:r",
+        "busybox",
+        "sh",
+        "-c",
+        "head -c 1 /dev/other | wc -c",
+    ];
+    assert_eq!(bed.beeline_ok(&given), "1");
 }
 
 #[test]
