@@ -218,10 +218,10 @@ impl Created {
     }
 }
 
-/// Makes a mount, and all that is mounted below it, read-only.
-pub(crate) fn set_read_only(mount: BorrowedFd<'_>) -> std::io::Result<()> {
+/// Makes a mount read-only, and if asked for all that is mounted below it.
+pub(crate) fn set_read_only(mount: BorrowedFd<'_>, recursive: bool) -> std::io::Result<()> {
     let attributes = step::Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 };
-    Ok(syscall::mount_setattr(mount, attributes, 0, true)?)
+    Ok(syscall::mount_setattr(mount, attributes, 0, recursive)?)
 }
 
 impl Process {

@@ -59,7 +59,9 @@ pub fn stopped(overlay: &Overlay, below: Vec<Below>) -> io::Result<OwnedFd> {
         // The kernel makes no overlay of one layer.
         return Ok(open(only, DIRECTORY, Mode::empty())?);
     }
-    let detached = layered(overlay)?;
+    // What is mounted below may need a place to be made for it first.
+    let read_only = overlay.read_only && below.is_empty();
+    let detached = layered(overlay, read_only)?;
     if below.is_empty()
         && let Some(detached) = detached
     {
@@ -79,6 +81,9 @@ pub fn stopped(overlay: &Overlay, below: Vec<Below>) -> io::Result<OwnedFd> {
         };
         for mount in &below {
             attach(root.as_fd(), mount)?;
+        }
+        if overlay.read_only {
+            set_read_only(root.as_fd(), false)?;
         }
         let flags = OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
         Ok(open_tree(&root, c"", flags | OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?)
@@ -130,7 +135,7 @@ fn apart<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'stati
 }
 
 /// The overlay as a detached mount; none if the kernel does not take layers one by one, or not so long paths.
-fn layered(overlay: &Overlay) -> io::Result<Option<OwnedFd>> {
+fn layered(overlay: &Overlay, read_only: bool) -> io::Result<Option<OwnedFd>> {
     let fs = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let configured = (|| {
         for layer in &overlay.lower {
@@ -148,7 +153,7 @@ fn layered(overlay: &Overlay) -> io::Result<Option<OwnedFd>> {
         result => result?,
     }
     let mut attributes = MountAttrFlags::empty();
-    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, overlay.read_only);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, read_only);
     Ok(Some(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?))
 }
 
@@ -168,9 +173,7 @@ fn legacy(overlay: &Overlay) -> io::Result<OwnedFd> {
     }
     let place = overlay.upper.as_ref().map_or(&overlay.lower[0], |(upper, _)| upper);
     let options = std::ffi::CString::new(options)?;
-    let mut flags = MountFlags::empty();
-    flags.set(MountFlags::RDONLY, overlay.read_only);
-    mount(c"overlay", place, c"overlay", flags, Some(options.as_c_str()))?;
+    mount(c"overlay", place, c"overlay", MountFlags::empty(), Some(options.as_c_str()))?;
     Ok(open(place, DIRECTORY, Mode::empty())?)
 }
 
@@ -185,7 +188,7 @@ fn attach(root: BorrowedFd<'_>, below: &Below) -> io::Result<()> {
         open_tree(&part, c"", flags | OpenTreeFlags::AT_EMPTY_PATH)?
     };
     if below.read_only {
-        set_read_only(mount.as_fd())?;
+        set_read_only(mount.as_fd(), true)?;
     }
     let stat = statat(&mount, c"", AtFlags::EMPTY_PATH)?;
     let file = FileType::from_raw_mode(stat.st_mode) != FileType::Directory;

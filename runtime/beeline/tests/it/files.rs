@@ -84,24 +84,24 @@ fn links_are_followed_inside_the_container_only() {
          && ln -s {dir} /dir && echo own > {outside} && sleep 1000",
         dir = bed.dirs.path().display(),
     );
-    bed.docker_ok(&["run", "-d", "--name", "c", "busybox", "sh", "-c", &script]);
+    bed.docker_ok(&["run", "-d", "--name", "box", "busybox", "sh", "-c", &script]);
     let back = bed.dirs.path().join("back");
     let to = back.display().to_string();
     bed.eventually("the links are there", || {
-        bed.docker(&["cp", "c:/dir/secret", &to]).status.success().then_some(())
+        bed.docker(&["cp", "box:/dir/secret", &to]).status.success().then_some(())
     });
     assert_eq!(text(&back), "own\n", "an absolute link means the container's file");
-    bed.docker_ok(&["cp", "-L", "c:/out", &to]);
+    bed.docker_ok(&["cp", "-L", "box:/out", &to]);
     assert_eq!(text(&back), "own\n");
-    bed.docker_ok(&["cp", "c:/link/file", &to]);
+    bed.docker_ok(&["cp", "box:/link/file", &to]);
     assert_eq!(text(&back), "inside\n");
     let new = bed.dirs.path().join("new");
     fs::write(&new, "new").unwrap();
-    bed.docker_ok(&["cp", &new.display().to_string(), "c:/out"]);
+    bed.docker_ok(&["cp", &new.display().to_string(), "box:/out"]);
     assert_eq!(text(&secret), "the host's", "what is written through a link stays inside");
-    bed.docker_ok(&["cp", "-L", "c:/out", &to]);
+    bed.docker_ok(&["cp", "-L", "box:/out", &to]);
     assert_eq!(text(&back), "new");
-    bed.docker_ok(&["cp", &new.display().to_string(), "c:/dir/planted"]);
+    bed.docker_ok(&["cp", &new.display().to_string(), "box:/dir/planted"]);
     assert!(!bed.dirs.path().join("planted").exists());
 }
 
@@ -208,8 +208,8 @@ fn everything_but_what_is_mounted_is_exported() {
     let Some(bed) = Bed::new() else { return };
     bed.busybox();
     let script = "echo x > /new; echo y > /vol/y; rm /etc/group; touch /done; sleep 1000";
-    bed.docker_ok(&["run", "-d", "--name", "c", "-v", "vol:/vol", "busybox", "sh", "-c", script]);
-    bed.eventually("it has written", || bed.docker_ok(&["diff", "c"]).contains("/done").then_some(()));
+    bed.docker_ok(&["run", "-d", "--name", "box", "-v", "vol:/vol", "busybox", "sh", "-c", script]);
+    bed.eventually("it has written", || bed.docker_ok(&["diff", "box"]).contains("/done").then_some(()));
     let check = |listing: &str, when: &str| {
         let names: Vec<&str> = listing.lines().collect();
         for name in ["new", "bin/busybox", "vol/", "etc/passwd"] {
@@ -220,10 +220,10 @@ fn everything_but_what_is_mounted_is_exported() {
         }
     };
     let archive = bed.dirs.path().join("export.tar").display().to_string();
-    bed.docker_ok(&["export", "-o", &archive, "c"]);
+    bed.docker_ok(&["export", "-o", &archive, "box"]);
     check(&bed.in_host(&format!("tar -tf {archive}")), "running");
-    bed.docker_ok(&["kill", "c"]);
-    bed.beeline_ok(&["export", "-o", &archive, "c"]);
+    bed.docker_ok(&["kill", "box"]);
+    bed.beeline_ok(&["export", "-o", &archive, "box"]);
     check(&bed.in_host(&format!("tar -tf {archive}")), "stopped");
     bed.docker_ok(&["import", &archive, "again"]);
     assert_eq!(bed.docker_ok(&["run", "--rm", "again", "cat", "/new"]), "x");
@@ -235,9 +235,9 @@ fn an_image_is_made_of_a_container() {
     bed.busybox();
     let script = "echo x > /new; rm /etc/group; rm -r /var/log; mkdir /var/log; ln /new /hard; touch /done; sleep 1000";
     bed.docker_ok(&[
-        "run", "-d", "--name", "c", "-e", "A=1", "--label", "l=m", "busybox", "sh", "-c", script,
+        "run", "-d", "--name", "box", "-e", "A=1", "--label", "l=m", "busybox", "sh", "-c", script,
     ]);
-    bed.eventually("it has written", || bed.docker_ok(&["diff", "c"]).contains("/done").then_some(()));
+    bed.eventually("it has written", || bed.docker_ok(&["diff", "box"]).contains("/done").then_some(()));
     let id = bed.docker_ok(&[
         "commit",
         "-a",
@@ -248,11 +248,11 @@ fn an_image_is_made_of_a_container() {
         "CMD [\"cat\", \"/new\"]",
         "--change",
         "ENV B=2",
-        "c",
+        "box",
         "made:v1",
     ]);
     assert!(id.starts_with("sha256:"), "{id}");
-    assert_eq!(bed.inspect("c", "{{.State.Status}}"), "running", "it goes on");
+    assert_eq!(bed.inspect("box", "{{.State.Status}}"), "running", "it goes on");
     assert_eq!(bed.docker_ok(&["run", "--rm", "made:v1"]), "x");
     let format = "{{.Author}} {{.Config.Cmd}} {{.Config.Env}} {{.Config.Labels}} {{len .RootFS.Layers}}";
     let described = bed.docker_ok(&["inspect", "--format", format, "made:v1"]);
@@ -273,10 +273,10 @@ fn an_image_is_made_of_a_container() {
     // The layer goes through an archive and back: it is an image as any other.
     let archive = bed.dirs.path().join("made.tar").display().to_string();
     bed.docker_ok(&["save", "-o", &archive, "made:v1"]);
-    bed.docker_ok(&["stop", "-t", "0", "c"]);
-    let second = bed.beeline_ok(&["commit", "-m", "again", "c", "made:v2"]);
+    bed.docker_ok(&["stop", "-t", "0", "box"]);
+    let second = bed.beeline_ok(&["commit", "-m", "again", "box", "made:v2"]);
     assert!(second.starts_with("sha256:") && second != id);
-    bed.docker_ok(&["rm", "c"]);
+    bed.docker_ok(&["rm", "box"]);
     bed.docker_ok(&["rmi", "made:v2"]);
     assert_eq!(bed.docker_ok(&["run", "--rm", "made:v1"]), "x", "layers that are shared stay");
 }
