@@ -296,6 +296,7 @@ impl Connection {
         Self(BufReader::with_capacity(1, stream))
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "requests are made where they are sent")]
     pub(crate) fn send(&mut self, request: Request) {
         self.0.get_mut().write_all(&protocol::encode(&request).unwrap()).unwrap();
     }
