@@ -46,7 +46,7 @@ impl Cp {
                 self.from(client, &name, &path, &to).await?;
             }
             (Side::Here(from), Side::Container { name, path }) => {
-                self.to(client, &from, &name, &path).await?
+                self.to(client, &from, &name, &path).await?;
             }
             (Side::Container { .. }, Side::Container { .. }) => {
                 return Err(anyhow!("copying between containers is not supported: copy to here first").into());

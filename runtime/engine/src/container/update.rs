@@ -95,10 +95,10 @@ mod tests {
     }
 
     #[rstest]
-    #[case(|c, w| (c.cpu_quota, w.nano_cpus) = (5, 5), "Nano CPUs cannot be updated as CPU Quota")]
-    #[case(|c, w| (c.nano_cpus, w.cpu_period) = (5, 5), "CPU Period cannot be updated as NanoCPUs")]
-    #[case(|c, w| (c.memory_swap, w.memory) = (5, 6), "update the memoryswap at the same time")]
-    #[case(|c, w| (c.auto_remove, w.restart_policy.name) = (true, "always".into()), "AutoRemove is enabled")]
+    #[case(|c: &mut HostConfig, w: &mut HostConfig| (c.cpu_quota, w.nano_cpus) = (5, 5), "Nano CPUs cannot be updated as CPU Quota")]
+    #[case(|c: &mut HostConfig, w: &mut HostConfig| (c.nano_cpus, w.cpu_period) = (5, 5), "CPU Period cannot be updated as NanoCPUs")]
+    #[case(|c: &mut HostConfig, w: &mut HostConfig| (c.memory_swap, w.memory) = (5, 6), "update the memoryswap at the same time")]
+    #[case(|c: &mut HostConfig, w: &mut HostConfig| (c.auto_remove, w.restart_policy.name) = (true, "always".into()), "AutoRemove is enabled")]
     fn conflicts_are_dockers(#[case] change: fn(&mut HostConfig, &mut HostConfig), #[case] text: &str) {
         let (mut current, mut wanted) = (HostConfig::default(), HostConfig::default());
         change(&mut current, &mut wanted);

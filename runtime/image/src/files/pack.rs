@@ -113,7 +113,7 @@ impl<W: Write> Packer<W> {
                 let inside = if path.is_empty() { name.clone() } else { [&path[..], b"/", &name].concat() };
                 match fs::statat(&directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                        below.push(inside)
+                        below.push(inside);
                     }
                     Ok(_) => self.file(directory.as_fd(), &name, &self::shown(top, &inside))?,
                     Err(Errno::NOENT) => {}
@@ -306,5 +306,5 @@ pub(super) fn open_below(base: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, E
 
 fn is_kernels(directory: BorrowedFd<'_>) -> io::Result<bool> {
     let found = fs::fstatfs(directory)?.f_type;
-    Ok(KERNELS.iter().any(|kind| i64::from(found) == *kind))
+    Ok(KERNELS.contains(&found))
 }

@@ -248,12 +248,12 @@ mod tests {
     #[test]
     fn the_last_rule_that_fits_decides() {
         let all = rule(true, LinuxDeviceType::A, -1, -1, "rwm");
-        assert_eq!(super::program(&[all.clone()]), None);
+        assert_eq!(program(&[all.clone()]), None);
         let mut rules = device_rules();
         rules.push(rule(true, LinuxDeviceType::B, 8, -1, "r"));
-        let added = super::program(&rules).unwrap();
+        let added = program(&rules).unwrap();
         assert!(allows(&added, BLOCK, READ, 8, 1) && !allows(&added, BLOCK, READ | WRITE, 8, 1));
-        let denied = super::program(&[all, rule(false, LinuxDeviceType::C, 10, 200, "w")]).unwrap();
+        let denied = program(&[all, rule(false, LinuxDeviceType::C, 10, 200, "w")]).unwrap();
         assert!(!allows(&denied, CHARACTER, READ | WRITE, 10, 200));
         assert!(allows(&denied, CHARACTER, READ, 10, 200) && allows(&denied, CHARACTER, WRITE, 10, 201));
     }
@@ -281,7 +281,7 @@ mod tests {
                     rule(*allow, kinds[usize::try_from(*of).unwrap()], *first, *second, &text(*bits))
                 })
                 .collect();
-            let answer = super::program(&built).is_none_or(|program| allows(&program, kind, access, major, minor));
+            let answer = program(&built).is_none_or(|program| allows(&program, kind, access, major, minor));
             prop_assert_eq!(answer, expected.is_some_and(|rule| rule.0));
         }
     }

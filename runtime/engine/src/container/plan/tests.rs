@@ -197,7 +197,7 @@ fn a_users_mount_replaces_the_engines() {
         assert_eq!(found.len(), 1, "{path}");
         found[0].clone()
     };
-    assert_eq!(at("/etc/hosts").source().as_deref(), Some(std::path::Path::new("/srv/hosts")));
+    assert_eq!(at("/etc/hosts").source().as_deref(), Some(Path::new("/srv/hosts")));
     assert!(at("/etc/hosts").options().as_ref().unwrap().contains(&"ro".to_owned()));
     assert!(at("/dev/shm").options().as_ref().unwrap().contains(&"size=1m".to_owned()));
 }

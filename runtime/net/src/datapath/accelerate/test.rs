@@ -14,8 +14,10 @@ use super::{Datapath, Verdict};
 
 type Outcome = Result<(), String>;
 
-/// The checks, with what each is about.
-const CHECKS: [(&str, fn(&Bed<'_>) -> Outcome); 11] = [
+/// What a check is about, and the check.
+type Check = (&'static str, fn(&Bed<'_>) -> Outcome);
+
+const CHECKS: [Check; 11] = [
     ("messages", messages),
     ("FIONREAD", unread_bytes),
     ("order", order),
@@ -30,7 +32,7 @@ const CHECKS: [(&str, fn(&Bed<'_>) -> Outcome); 11] = [
 ];
 
 /// The checks that are told apart: many kernels fail them, and few programs do such things.
-const TOLERABLE: [(&str, fn(&Bed<'_>) -> Outcome); 2] =
+const TOLERABLE: [Check; 2] =
     [("splice from a socket", splice_out), ("a reader that is woken for a writer", woken_reader)];
 
 /// Runs all checks between two addresses in a network namespace of their own.
