@@ -13,17 +13,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use beeline_api::{HostAddr, InvalidHost};
 use beeline_engine::{
-    Acceleration, AddressPool, DatapathLog, Guard, InstanceId, LogDriver, Rules, SecurityDefaults, Timeouts,
+    Acceleration, AddressPool, Guard, InstanceId, LogDriver, Rules, SecurityDefaults, Timeouts,
 };
-use clap::{Parser, ValueEnum};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use clap::Parser;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 
+mod log_level;
 mod policy;
+mod pools;
 mod security;
 mod timeouts;
 
+pub(crate) use log_level::LogLevel;
 use policy::{Devices, NotNeeded, PolicyFlags, acceleration, guard, rules};
+use pools::{PoolEntry, parse_pool, to_pool};
 use security::{SecurityFlags, SecurityKeys, UlimitEntry, security};
 use timeouts::{Given, timeouts};
 
@@ -161,58 +165,6 @@ struct File {
     conntrack_timeouts: Option<BTreeMap<String, String>>,
 }
 
-/// An entry of `default-address-pools`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PoolEntry {
-    base: IpNet,
-    size: u8,
-}
-
-/// How much the daemon logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogLevel {
-    /// Every decision, also those of the programs in the kernel
-    Trace,
-    /// What a developer wants to know
-    Debug,
-    /// What an administrator wants to know
-    #[default]
-    Info,
-    /// What may go wrong
-    Warn,
-    /// What went wrong
-    Error,
-}
-
-impl LogLevel {
-    /// The directive for tracing's filter.
-    pub(crate) fn filter(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            // The libraries' own debugging would drown Beeline's.
-            Self::Debug => {
-                "info,beeline=debug,beeline_api=debug,beeline_engine=debug,beeline_image=debug,\
-                            beeline_net=debug,beeline_metrics=debug,beeline_programs=debug"
-            }
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
-    }
-
-    /// What the programs in the kernel log; below warnings they log per connection.
-    pub(crate) fn datapath(self) -> DatapathLog {
-        match self {
-            Self::Trace => DatapathLog::Trace,
-            Self::Debug => DatapathLog::Debug,
-            Self::Info | Self::Warn => DatapathLog::Warn,
-            Self::Error => DatapathLog::Error,
-        }
-    }
-}
-
 /// What the daemon runs with.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Settings {
@@ -338,31 +290,6 @@ fn log(driver: Option<String>, options: Option<BTreeMap<String, String>>) -> Res
     let log = LogDriver { driver: driver.unwrap_or_default(), options: options.unwrap_or_default() };
     log.check().context("log-driver and log-opts")?;
     Ok(log)
-}
-
-/// Reads `base=10.10.0.0/16,size=24`.
-fn parse_pool(text: &str) -> Result<AddressPool, String> {
-    let (mut base, mut size) = (None, None);
-    for part in text.split(',') {
-        match part.split_once('=') {
-            Some(("base", value)) => base = value.parse().ok(),
-            Some(("size", value)) => size = value.parse().ok(),
-            _ => return Err(format!("{part:?} is neither base=CIDR nor size=LENGTH")),
-        }
-    }
-    let (Some(base), Some(size)) = (base, size) else {
-        return Err("a pool has a base and a size, such as base=10.10.0.0/16,size=24".to_owned());
-    };
-    to_pool(&PoolEntry { base, size })
-}
-
-/// A pool from which at least one network can be cut that holds a container.
-fn to_pool(entry: &PoolEntry) -> Result<AddressPool, String> {
-    let (base, size) = (entry.base.trunc(), entry.size);
-    if size < base.prefix_len() || size > base.max_prefix_len() - 2 {
-        return Err(format!("networks of size {size} cannot be cut from {base}"));
-    }
-    Ok(AddressPool { base, size })
 }
 
 /// Reads daemon.json. The default file may be absent; one that was named may not.

@@ -120,7 +120,6 @@ fn state(view: &ContainerView) -> ContainerState {
         started_at: time(status.started_at),
         finished_at: time(status.finished_at),
         health: status.health.as_ref().map(health),
-        ..ContainerState::default()
     }
 }
 

@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn the_last_rule_that_fits_decides() {
         let all = rule(true, LinuxDeviceType::A, -1, -1, "rwm");
-        assert_eq!(program(&[all.clone()]), None);
+        assert_eq!(program(std::slice::from_ref(&all)), None);
         let mut rules = device_rules();
         rules.push(rule(true, LinuxDeviceType::B, 8, -1, "r"));
         let added = program(&rules).unwrap();
