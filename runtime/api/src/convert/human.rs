@@ -91,13 +91,13 @@ mod tests {
         observed.state = ContainerState::Running;
         observed.started_at = Some(then);
         assert_eq!(status(&observed, now), "Up 3 minutes");
-        observed.state = ContainerState::Paused;
-        assert_eq!(status(&observed, now), "Up 3 minutes (Paused)");
         let health = |status| Some(Health { status, failing_streak: 0, log: Vec::new() });
         observed.health = health(HealthStatus::Starting);
         assert_eq!(status(&observed, now), "Up 3 minutes (health: starting)");
         observed.health = health(HealthStatus::Unhealthy);
         assert_eq!(status(&observed, now), "Up 3 minutes (unhealthy)");
+        observed.state = ContainerState::Paused;
+        assert_eq!(status(&observed, now), "Up 3 minutes (Paused)");
         observed.state = ContainerState::Exited;
         observed.finished_at = Some(then);
         observed.exit_code = 137;

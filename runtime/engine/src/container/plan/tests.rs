@@ -198,6 +198,6 @@ fn a_users_mount_replaces_the_engines() {
         found[0].clone()
     };
     assert_eq!(at("/etc/hosts").source().as_deref(), Some(Path::new("/srv/hosts")));
-    assert!(at("/etc/hosts").options().as_ref().unwrap().contains(&"ro".to_owned()));
+    assert!(at("/etc/hosts").options().as_ref().unwrap().contains(&"rro".to_owned()));
     assert!(at("/dev/shm").options().as_ref().unwrap().contains(&"size=1m".to_owned()));
 }
