@@ -23,11 +23,14 @@
 
 mod child;
 mod error;
+mod exec;
+mod identity_map;
 mod join;
 mod plan;
 mod step;
 mod sync;
 mod syscall;
+mod terms;
 
 pub mod defaults;
 pub mod user;
@@ -40,7 +43,11 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, wai
 use serde::{Deserialize, Serialize};
 
 pub use error::Error;
+pub(crate) use exec::{ExecTarget, exec};
 pub use join::{Membership, join};
+pub(crate) use plan::{MOUNT_OPTIONS, has_apparmor, has_selinux};
+pub(crate) use sync::{Names, await_start, open_fence};
+pub(crate) use terms::{Attendant, Fence, Terms};
 
 use crate::cgroup::Cgroup;
 use crate::seccomp::Program;
@@ -91,6 +98,8 @@ pub enum NetNs {
     Host,
     /// An existing one.
     Fd(OwnedFd),
+    /// What the configuration says: new, existing or the caller's own.
+    Configured,
 }
 
 /// A process that was cloned and builds what it needs. Dropping it ends it.
@@ -142,7 +151,23 @@ pub fn create(
     netns: NetNs,
     cgroup: &Cgroup,
 ) -> Result<Created, Error> {
-    Cloned::new(plan::Plan::new(spec, rootfs, stdio, netns, cgroup)?)?.created()
+    Cloned::new(plan::Plan::new(spec, rootfs, stdio, netns, cgroup, Terms::default())?)?.created()
+}
+
+/// As [`create`], on an OCI runtime's terms: init need not die with its parent, and `attendant` is called at the moments
+/// at which the caller has something to do.
+///
+/// # Errors
+/// As [`create`]'s, and the attendant's.
+pub(crate) fn create_on(
+    spec: &Spec,
+    rootfs: &Rootfs,
+    stdio: Stdio,
+    cgroup: &Cgroup,
+    terms: Terms,
+    attendant: &mut dyn Attendant,
+) -> Result<Created, Error> {
+    Cloned::new(plan::Plan::new(spec, rootfs, stdio, NetNs::Configured, cgroup, terms)?)?.attended(attendant)
 }
 
 impl Cloned {
@@ -169,11 +194,31 @@ impl Cloned {
     /// # Errors
     /// A step failed, or there is no such user. Then the process is gone.
     pub fn created(self) -> Result<Created, Error> {
+        self.attended(&mut ())
+    }
+
+    /// The same, and does on the way what is the caller's to do.
+    fn attended(self, attendant: &mut dyn Attendant) -> Result<Created, Error> {
         let Self { mut process, sync, plan } = self;
+        if let Some(map) = &plan.identity_map {
+            map.write(process.pid)?;
+            sync.go_on(&plan)?;
+        }
+        if let Some(states) = &plan.hook_states {
+            states.write(process.pid, attendant)?;
+            sync.built_root(&plan)?;
+            attendant.root_is_built(process.pid)?;
+            sync.go_on(&plan)?;
+        }
         let built = sync.built(&plan)?;
         process.console = built.console;
         let identity = plan.user.identify(built.root.as_fd())?;
         sync.identify(&identity, &plan)?;
+        if plan.listens {
+            let listener = sync.listener(process.pidfd(), &plan)?;
+            attendant.filter_listens(process.pid, listener)?;
+            sync.go_on(&plan)?;
+        }
         sync.created(&plan)?;
         Ok(Created { process, sync, plan })
     }
@@ -201,6 +246,21 @@ impl Created {
     #[must_use]
     pub fn console(&self) -> Option<BorrowedFd<'_>> {
         self.process.console.as_ref().map(AsFd::as_fd)
+    }
+
+    /// What failures behind the fence are called.
+    pub(crate) fn names(&self) -> Names {
+        Names::after_fence(&self.plan)
+    }
+
+    /// Leaves init waiting at its fence, for whoever opens that.
+    ///
+    /// # Errors
+    /// The process is not there any more.
+    pub(crate) fn leave(mut self) -> Result<Running, Error> {
+        let console = self.process.console.take();
+        let pidfd = self.process.pidfd.take().ok_or(Error::Died)?;
+        Ok(Running { pid: self.process.pid, pidfd, console })
     }
 
     /// Lets init execute the container's command, and returns when it does.

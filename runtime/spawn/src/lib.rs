@@ -2,13 +2,16 @@
 
 pub mod cgroup;
 pub mod container;
+mod executable;
 pub mod log;
+pub mod oci;
 pub mod protocol;
 pub mod seccomp;
 mod shim;
 mod spawner;
 pub mod view;
 
+pub use executable::reenter_protected;
 pub use shim::{
     FileLog, LogConfig, LogFormat, Network, RemoteLog, ShimRequest, SyslogAddress, SyslogFormat, SyslogLog,
     connect_shim,

@@ -24,9 +24,6 @@ mod tests;
 /// Why a profile cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The profile asks for what is not implemented.
-    #[error("seccomp: {0} is not supported")]
-    Unsupported(&'static str),
     /// A rule compares an argument that system calls do not have.
     #[error("seccomp: a rule for {name} compares argument {index}; system calls have arguments 0 to 5")]
     Argument {
@@ -128,7 +125,7 @@ const MAX_INSTRUCTIONS: usize = 4096;
 /// programs take for an old kernel.
 ///
 /// # Errors
-/// The profile uses `SCMP_ACT_NOTIFY`, compares an argument that does not exist, or is too long.
+/// The profile compares an argument that does not exist, or is too long.
 pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Error> {
     let remembered = REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner);
     match remembered.iter().find(|(known, _)| known == profile) {
@@ -169,7 +166,7 @@ fn flag(flag: &LinuxSeccompFilterFlag) -> u32 {
     match flag {
         LinuxSeccompFilterFlag::SeccompFilterFlagLog => 1 << 1,
         LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => 1 << 2,
-        LinuxSeccompFilterFlag::SeccompFilterFlagTsync
-        | LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 0,
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 1 << 5,
     }
 }

@@ -51,7 +51,7 @@ impl Cgroup {
     }
 
     /// Lets the processes go on, if there are any: v1 does not even let a frozen process be killed.
-    pub(super) fn thaw_for_kill(&self) {
+    pub(crate) fn thaw_for_kill(&self) {
         if let Some(freezer @ Freezer::V1(_)) = self.freezer() {
             // A group that does not exist has nobody frozen.
             let _ = freezer.set(false);

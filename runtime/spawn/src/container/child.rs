@@ -4,18 +4,21 @@
 //! threads may have held any lock. It calls the kernel with what [`super::plan`] prepared, and nothing else.
 
 mod confine;
+mod hook;
 mod init;
 mod member;
 mod mounts;
 mod overlay;
 mod path;
+mod stage;
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, open, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, openat};
 use rustix::io::Errno;
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::{UnshareFlags, move_into_link_name_space};
 
 use super::Error;
 use super::plan::Plan;
@@ -24,12 +27,15 @@ use super::sync::{self, DETAIL, MAX_IDENTITY};
 use super::syscall::{self, CHILD_FAILED, Cloned};
 use super::user::MAX_GROUPS;
 
-/// The socket's number from [`Op::CloseOthers`] on, when all else is closed.
-const SOCKET: i32 = 3;
-
 /// What the child knows and holds.
 struct Child<'a> {
     socket: BorrowedFd<'a>,
+    /// The fence, if it is not the socket.
+    start: Option<BorrowedFd<'a>>,
+    started: Option<BorrowedFd<'a>>,
+    /// What hooks read.
+    creating_state: Option<BorrowedFd<'a>>,
+    created_state: Option<BorrowedFd<'a>>,
     /// The container's root.
     root: Option<OwnedFd>,
     /// The container's /proc.
@@ -57,39 +63,16 @@ pub(super) fn spawn(plan: &mut Plan) -> Result<(sync::Parent, Cloned), Error> {
     let (parent, socket) = sync::pair()?;
     let flags = plan.clone_flags;
     let cgroup = plan.cgroup.take();
-    let birth =
-        plan.pid_namespace.as_ref().map(|namespace| Birthplace::choose(namespace.as_fd())).transpose()?;
-    let child = || run(plan, socket.as_fd(), &parent);
-    let cloned = syscall::clone(flags, cgroup.as_ref().map(|group| group.as_fd()), child);
-    drop(birth);
-    let cloned = cloned.map_err(|error| Error::Clone(error.into()))?;
-    Ok((parent, cloned))
-}
-
-/// While it lives, children of this thread are born in another PID namespace than its own.
-struct Birthplace {
-    own: OwnedFd,
-}
-
-impl Birthplace {
-    fn choose(namespace: BorrowedFd<'_>) -> Result<Self, Error> {
-        let own = open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let chosen = own.and_then(|own| {
-            move_into_link_name_space(namespace, Some(LinkNameSpaceType::ProcessID))?;
-            Ok(Self { own })
-        });
-        chosen.map_err(|error| Error::Step {
-            what: "join the PID namespace".to_owned(),
-            detail: None,
-            source: error.into(),
-        })
-    }
-}
-
-impl Drop for Birthplace {
-    fn drop(&mut self) {
-        // A thread may always go back to its own.
-        let _ = move_into_link_name_space(self.own.as_fd(), Some(LinkNameSpaceType::ProcessID));
+    let cloned = if plan.stage > 0 {
+        stage::spawn(plan, socket.as_fd(), &parent, cgroup.as_ref())
+    } else {
+        let child = || run(plan, socket.as_fd(), &parent);
+        syscall::clone(flags, cgroup.as_ref().map(|group| group.as_fd()), child).map(Some)
+    };
+    drop(socket);
+    match cloned.map_err(|error| Error::Clone(error.into()))? {
+        Some(cloned) => Ok((parent, cloned)),
+        None => Err(parent.why_not(plan)),
     }
 }
 
@@ -99,37 +82,48 @@ fn run(plan: &mut Plan, socket: BorrowedFd<'_>, parent: &sync::Parent) {
     rustix::process::umask(Mode::empty());
     // The copy of the parent's end would keep its closing from being seen.
     syscall::close(parent.as_fd());
-    let mut child = Child {
-        socket,
-        root: None,
-        proc: None,
-        mask: None,
-        terminal: None,
-        uid: 0,
-        gid: 0,
-        groups: [0; MAX_GROUPS],
-        group_count: 0,
-        detail: [0; DETAIL],
-        detail_length: 0,
-    };
-    for (number, step) in plan.steps.iter().enumerate() {
+    let mut child = Child::new(socket, plan);
+    for (number, step) in plan.steps.iter().enumerate().skip(plan.stage) {
+        if matches!(step.op, Op::LastingFence) {
+            // Told while the caller of `create` is there.
+            if let Err(error) = find(plan) {
+                sync::tell_not_executed(child.socket, error);
+                syscall::exit(CHILD_FAILED);
+            }
+        }
         let result = if number == plan.confine_from {
             child.report_built(&mut plan.command).and_then(|()| child.step(&step.op))
         } else {
             child.step(&step.op)
         };
         if let Err(error) = result {
-            let detail = child.detail.get(..child.detail_length).unwrap_or_default();
-            sync::tell_failed(child.socket, number, error, detail);
+            sync::tell_failed(child.socket, number, error, child.said());
             syscall::exit(CHILD_FAILED);
         }
     }
-    let error = match if plan.init { init::stay(child.socket) } else { Ok(()) } {
+    let error = match if plan.init { init::stay(&child) } else { Ok(()) } {
         Ok(()) => execute(plan),
         Err(error) => error,
     };
     sync::tell_not_executed(child.socket, error);
     syscall::exit(CHILD_FAILED)
+}
+
+/// Whether there is a command to execute.
+fn find(plan: &Plan) -> Result<(), Errno> {
+    let mut reason = Errno::NOENT;
+    for candidate in &plan.command.candidates {
+        match accessat(CWD, candidate.as_c_str(), Access::EXEC_OK, AtFlags::EACCESS) {
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) if plan.command.candidates.len() == 1 => {
+                return Err(error);
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::ACCESS) => reason = Errno::ACCESS,
+            // There is one, or a filter does not let this question be asked.
+            _ => return Ok(()),
+        }
+    }
+    Err(reason)
 }
 
 /// Executes the command where it is found first. What counts is a file that is there but cannot be executed, else that
@@ -146,6 +140,39 @@ fn execute(plan: &Plan) -> Errno {
     reason
 }
 
+impl<'a> Child<'a> {
+    fn new(socket: BorrowedFd<'a>, plan: &Plan) -> Self {
+        let (fence, states) = (plan.fence.as_ref(), plan.hook_states.as_ref());
+        Child {
+            socket,
+            start: fence.map(|fence| syscall::inherited(fence.start.as_fd())),
+            started: fence.map(|fence| syscall::inherited(fence.started.as_fd())),
+            creating_state: states.map(|states| syscall::inherited(states.file(false))),
+            created_state: states.map(|states| syscall::inherited(states.file(true))),
+            root: None,
+            proc: None,
+            mask: None,
+            terminal: None,
+            uid: 0,
+            gid: 0,
+            groups: [0; MAX_GROUPS],
+            group_count: 0,
+            detail: [0; DETAIL],
+            detail_length: 0,
+        }
+    }
+
+    /// What is needed until exec.
+    fn held(&self) -> [Option<BorrowedFd<'a>>; 4] {
+        [Some(self.socket), self.start, self.started, self.created_state]
+    }
+
+    /// What the kernel says about the step that failed.
+    fn said(&self) -> &[u8] {
+        self.detail.get(..self.detail_length).unwrap_or_default()
+    }
+}
+
 impl Child<'_> {
     fn step(&mut self, op: &Op) -> Result<(), Errno> {
         match op {
@@ -160,6 +187,14 @@ impl Child<'_> {
                 result => result,
             },
             Op::OomScore(score) => write_file(CWD, c"/proc/self/oom_score_adj", score),
+            Op::AwaitIdentityMap { root } => self.await_identity_map(*root),
+            Op::BecomeRoot => become_root(),
+            Op::UnshareTime(offsets) => unshare_time(offsets),
+            Op::NotDumpable => hide(),
+            Op::Scheduler(scheduling) => syscall::set_scheduler(scheduling),
+            Op::IoPriority(priority) => syscall::set_io_priority(*priority),
+            Op::Personality(personality) => syscall::set_personality(*personality),
+            Op::Affinity(processors) => rustix::thread::sched_setaffinity(None, &processors.0),
             Op::Session => rustix::process::setsid().map(drop),
             Op::LoopbackUp => loopback_up(),
             Op::Hostname(name) => rustix::system::sethostname(name.to_bytes()),
@@ -172,18 +207,28 @@ impl Child<'_> {
             Op::Link { parent, name, to } => self.link(parent, name, to),
             Op::Directory(target) => self.target(target).map(drop),
             Op::Console { size, target } => self.console(*size, target),
+            Op::OpenRoot => self.open_root(),
             Op::Sysctl { path, value } => {
                 write_file(self.proc.as_ref().ok_or(Errno::NOENT)?.as_fd(), path, value)
             }
             Op::Mask(path) => self.mask(path),
             Op::Readonly(path) => self.readonly(path),
+            Op::AwaitHooks => {
+                sync::tell_root_built(self.socket)?;
+                sync::await_packet(self.socket, &mut [0; 16]).map(drop)
+            }
+            Op::Hook(hook) => self.hook(hook),
+            Op::Label(label) => confine::label(label),
             Op::Pivot => self.pivot(),
+            Op::Chroot => self.change_root(),
+            Op::RootPropagation(flags) => rustix::mount::mount_change(c"/", *flags),
             Op::ReadonlyRoot => self.readonly_root(),
             Op::Stdio(streams) => self.stdio(streams.as_ref()),
             Op::Rlimit(resource, limit) => rustix::process::setrlimit(*resource, *limit),
             Op::Workdir(path) => self.workdir(path),
             Op::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
-            Op::Seccomp(program) => syscall::seccomp(program),
+            Op::Seccomp(program) => syscall::seccomp(program, false).map(drop),
+            Op::ListeningSeccomp(program) => self.listening_filter(program),
             Op::Bounding(keep) => confine::bounding(*keep),
             Op::User => self.become_user(),
             Op::Capabilities { sets, ambient } => confine::capabilities(*sets, *ambient),
@@ -191,10 +236,16 @@ impl Child<'_> {
                 rustix::process::umask(Mode::from_raw_mode(*mask));
                 Ok(())
             }
-            Op::CloseOthers => self.close_others(),
+            Op::CloseOthers { preserved } => self.close_others(*preserved),
             Op::DieWithParent => confine::die_with_parent(),
             Op::Fence => self.fence(),
+            Op::LastingFence => self.lasting_fence(),
         }
+    }
+
+    fn await_identity_map(&self, root: bool) -> Result<(), Errno> {
+        sync::await_packet(self.socket, &mut [0; 16])?;
+        if root { become_root() } else { Ok(()) }
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Errno> {
@@ -222,6 +273,26 @@ impl Child<'_> {
         command.environment.add(home);
         Ok(())
     }
+}
+
+/// Becomes the user and group 0 of this process' user namespace.
+fn become_root() -> Result<(), Errno> {
+    let (gid, uid) = (rustix::process::Gid::ROOT, rustix::process::Uid::ROOT);
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    // The change may have shown it.
+    hide()
+}
+
+/// Keeps other processes from looking at this one.
+fn hide() -> Result<(), Errno> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+}
+
+/// Gives this process' children clocks with the given offsets.
+fn unshare_time(offsets: &CStr) -> Result<(), Errno> {
+    syscall::unshare(UnshareFlags::NEWTIME)?;
+    write_file(CWD, c"/proc/self/timens_offsets", offsets)
 }
 
 /// Writes a small file in one system call.

@@ -65,6 +65,9 @@ pub enum Error {
     /// Init was killed before it was ready: for want of memory, if the group's limit is very low.
     #[error("the container's init was killed while it was set up: is its memory limit too low?")]
     Died,
+    /// What the caller has to do while init is made failed.
+    #[error(transparent)]
+    Caller(Box<dyn std::error::Error + Send + Sync>),
     /// Talking to init failed.
     #[error("talk to the container's init")]
     Sync(#[source] io::Error),
@@ -86,6 +89,10 @@ impl Error {
 
     pub(super) fn config(reason: impl Into<String>) -> Self {
         Self::Config { reason: reason.into() }
+    }
+
+    pub(crate) fn caller(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Caller(Box::new(error))
     }
 
     pub(super) fn unsupported(what: impl Into<String>) -> Self {

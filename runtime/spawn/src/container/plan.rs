@@ -2,11 +2,15 @@
 
 mod command;
 mod confine;
+mod copy;
+mod hooks;
+mod made;
 mod member;
 mod mounts;
 mod namespaces;
 mod options;
 mod root;
+mod schedule;
 
 use std::ffi::CString;
 use std::fs;
@@ -18,23 +22,37 @@ use oci_spec::runtime::{Linux, Process, Spec};
 use rustix::fs::{Mode, OFlags, open};
 
 pub(super) use command::{Command, Strings};
+pub(crate) use confine::{has_apparmor, has_selinux};
+pub(super) use hooks::HookStates;
+pub(super) use namespaces::same_file;
+pub(crate) use options::MOUNT_OPTIONS;
+pub(super) use schedule::{Affinity, Scheduling};
 
+use super::identity_map::IdentityMap;
 use super::step::{Op, Step, Target};
+use super::terms::{Fence, Terms};
 use super::user::Wanted;
 use super::{Error, INIT, NetNs, Rootfs, Stdio, sync};
 use crate::cgroup::Cgroup;
-use crate::seccomp::{self, Program};
+use crate::seccomp::Program;
 
 /// Everything the child needs.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// `CLONE_*`.
     pub(super) clone_flags: u64,
-    /// The PID namespace of others that init is born in.
-    pub(super) pid_namespace: Option<OwnedFd>,
     /// The cgroup2 group init is born in.
     pub(super) cgroup: Option<OwnedFd>,
     pub(super) steps: Vec<Step>,
+    /// How many of the steps are done by a process between parent and child, which joins what only children enter.
+    pub(super) stage: usize,
+    /// The maps of a new user namespace, for the parent to write.
+    pub(super) identity_map: Option<IdentityMap>,
+    /// What hooks read.
+    pub(super) hook_states: Option<HookStates>,
+    /// The filter has a supervisor.
+    pub(super) listens: bool,
+    pub(super) fence: Option<Fence>,
     /// The first step that needs to know who the container's user is.
     pub(super) confine_from: usize,
     pub(super) user: Wanted,
@@ -50,32 +68,62 @@ impl Plan {
         stdio: Stdio,
         netns: NetNs,
         cgroup: &Cgroup,
+        terms: Terms,
     ) -> Result<Self, Error> {
         let process = spec.process().as_ref().ok_or_else(|| Error::config("process is missing"))?;
         let linux = spec.linux().as_ref().ok_or_else(|| Error::config("linux is missing"))?;
-        check_process(process)?;
-        check(spec, linux)?;
-        let namespaces = namespaces::Namespaces::new(linux, netns)?;
+        check(spec, process, linux, &terms)?;
+        let mut namespaces = namespaces::Namespaces::new(linux, netns)?;
         let mut steps = Vec::with_capacity(96);
         join_cgroup(cgroup, &mut steps)?;
-        namespaces.steps(spec, &mut steps)?;
-        oom_score(process, &mut steps)?;
+        let mut identity_map = IdentityMap::new(linux, namespaces.new_user())?;
+        match &mut identity_map {
+            // Init may not lower it in a user namespace.
+            Some(map) => map.oom_score = process.oom_score_adj(),
+            None => oom_score(process, &mut steps)?,
+        }
+        // Before it can be seen in another process id namespace.
+        steps.push(hide());
+        let stage = namespaces.stage(linux, &mut steps)?;
+        if let Some(map) = &identity_map {
+            let op = Op::AwaitIdentityMap { root: map.has_root() };
+            steps.push(Step::new("become root of the user namespace", op));
+        }
+        namespaces.steps(spec, terms.keyring, &mut steps)?;
+        schedule::steps(process, &mut steps)?;
+        schedule::personality(linux, &mut steps)?;
         steps.push(Step::new("make a session", Op::Session));
-        root::steps(rootfs, linux, &mut steps)?;
-        mounts::steps(spec, linux, cgroup, namespaces.own_cgroup, &mut steps)?;
-        root::finish(spec, linux, process, &mut steps)?;
+        // Sources need not be the user namespace's to open.
+        let makes_mounts = namespaces.has_user();
+        root::steps(rootfs, linux, makes_mounts, &mut steps)?;
+        mounts::steps(spec, linux, cgroup, &namespaces, rootfs, &mut steps)?;
+        root::finish(spec, linux, process, &namespaces, &mut steps)?;
+        let hook_states = if terms.hooks { hooks::container(spec, &mut steps)? } else { None };
+        confine::labels(process, &mut steps)?;
+        root::enter(spec, linux, terms.pivot, &mut steps)?;
         let confine_from = steps.len();
-        let filter = linux.seccomp().as_ref().map(seccomp::compile).transpose()?;
-        confine::steps(process, filter, stdio, &mut steps)?;
+        let at_start = if terms.hooks { hooks::start(spec)? } else { Vec::new() };
+        let filter = confine::filter(linux.seccomp().as_ref())?;
+        let listens = matches!(filter, Some(Op::ListeningSeccomp(_)));
+        confine::steps(process, filter, namespaces.has_user(), stdio, &terms, &mut steps)?;
+        steps.extend(at_start);
         Ok(Self {
             clone_flags: namespaces.clone_flags,
-            pid_namespace: namespaces.pid,
             cgroup: cgroup.open_v2_fd()?,
             steps,
+            stage,
+            identity_map,
+            hook_states,
+            listens,
+            fence: terms.fence,
             confine_from,
             user: Wanted::new(process, spec.annotations().as_ref()),
             command: Command::new(process)?,
-            init: annotations(spec).any(|(key, value)| key == INIT && value == "true"),
+            init: spec
+                .annotations()
+                .as_ref()
+                .and_then(|all| all.get(INIT))
+                .is_some_and(|value| value == "true"),
         })
     }
 
@@ -88,36 +136,33 @@ impl Plan {
     }
 }
 
-fn annotations(spec: &Spec) -> impl Iterator<Item = (&String, &String)> {
-    spec.annotations().iter().flatten()
-}
-
-/// Refuses by name what a process is to have and is not done, so that nothing is silently missing.
-fn check_process(process: &Process) -> Result<(), Error> {
-    refuse(&[
-        (text(process.apparmor_profile()), "process.apparmorProfile"),
-        (text(process.selinux_label()), "process.selinuxLabel"),
-        (process.io_priority().is_some(), "process.ioPriority"),
-        (process.scheduler().is_some(), "process.scheduler"),
-        (process.exec_cpu_affinity().is_some(), "process.execCPUAffinity"),
-    ])
-}
-
-/// The same for everything else of the configuration.
-fn check(spec: &Spec, linux: &Linux) -> Result<(), Error> {
-    fn any<T>(list: Option<&Vec<T>>) -> bool {
-        list.is_some_and(|list| !list.is_empty())
-    }
-    refuse(&[
-        (spec.hooks().is_some(), "hooks"),
-        (any(linux.uid_mappings().as_ref()), "linux.uidMappings"),
-        (any(linux.gid_mappings().as_ref()), "linux.gidMappings"),
-        (text(linux.mount_label()), "linux.mountLabel"),
+/// Refuses by name what the configuration asks for and is not done, so that nothing is silently missing.
+fn check(spec: &Spec, process: &Process, linux: &Linux, terms: &Terms) -> Result<(), Error> {
+    check_process(process)?;
+    let refused = [
+        (spec.hooks().is_some() && !terms.hooks, "hooks"),
+        (spec.uid_mappings().is_some() || spec.gid_mappings().is_some(), "uidMappings outside of linux"),
+        (spec.vm().is_some(), "vm"),
+        (text(linux.mount_label()) && !has_selinux(), "linux.mountLabel (this kernel has no SELinux)"),
         (linux.intel_rdt().is_some(), "linux.intelRdt"),
         (linux.memory_policy().is_some(), "linux.memoryPolicy"),
-        (linux.personality().is_some(), "linux.personality"),
-        (linux.time_offsets().is_some(), "linux.timeOffsets"),
-        (linux.net_devices().is_some(), "linux.netDevices"),
+        (linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()), "linux.netDevices"),
+    ];
+    refuse(&refused)
+}
+
+/// The same, of a process.
+fn check_process(process: &Process) -> Result<(), Error> {
+    refuse(&[
+        (text(process.command_line()), "process.commandLine"),
+        (
+            text(process.apparmor_profile()) && !has_apparmor(),
+            "process.apparmorProfile (this kernel has no AppArmor)",
+        ),
+        (
+            text(process.selinux_label()) && !has_selinux(),
+            "process.selinuxLabel (this kernel has no SELinux)",
+        ),
     ])
 }
 
@@ -130,6 +175,11 @@ fn refuse(refused: &[(bool, &str)]) -> Result<(), Error> {
         Some((_, what)) => Err(Error::unsupported(*what)),
         None => Ok(()),
     }
+}
+
+/// Keeps other processes from looking at this one, and at what is open here.
+fn hide() -> Step {
+    Step::new("hide from other processes", Op::NotDumpable)
 }
 
 /// What v1 hierarchies need: in cgroup2 the process is born in its group.
@@ -195,7 +245,7 @@ fn stream(fd: OwnedFd) -> Result<OwnedFd, Error> {
     sync::above_stdio(fd).map_err(Error::Sync)
 }
 
-fn open_host(path: &Path, flags: OFlags) -> Result<OwnedFd, Error> {
+pub(super) fn open_host(path: &Path, flags: OFlags) -> Result<OwnedFd, Error> {
     open(path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(|source| Error::Host {
         operation: "open",
         path: path.to_owned(),

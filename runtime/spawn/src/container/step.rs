@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit};
 use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
 
+use super::plan::{Affinity, Scheduling, Strings};
 use crate::seccomp::Program;
 
 /// One operation of the child, and how an error names it.
@@ -30,6 +31,16 @@ impl Step {
 /// The operations, roughly in the order they are done.
 #[derive(Debug)]
 pub(super) enum Op {
+    /// Wait until the parent has written this user namespace's maps, and become its root if it has one.
+    AwaitIdentityMap {
+        root: bool,
+    },
+    /// Become the root of the user namespace that was joined.
+    BecomeRoot,
+    /// New time namespaces for this process' children, with these offsets.
+    UnshareTime(CString),
+    /// Be no business of other processes: what is open here is not theirs to see.
+    NotDumpable,
     /// Put this process into a v1 group, given its `tasks` file.
     JoinCgroup(OwnedFd),
     /// Join a container that runs, given its init: every namespace but the user's, and its root.
@@ -44,6 +55,11 @@ pub(super) enum Op {
     NewKeyring(CString),
     /// Set this process' OOM score adjustment.
     OomScore(CString),
+    Scheduler(Scheduling),
+    IoPriority(libc::c_int),
+    Personality(libc::c_ulong),
+    /// Which CPUs this process may run on.
+    Affinity(Affinity),
     /// A new session.
     Session,
     LoopbackUp,
@@ -72,6 +88,8 @@ pub(super) enum Op {
         size: Option<Winsize>,
         target: Target,
     },
+    /// Take this process' root for the container's: it has joined the container's mount namespace.
+    OpenRoot,
     /// Set a kernel parameter of the container's namespaces, by its path below /proc.
     Sysctl {
         path: CString,
@@ -81,8 +99,18 @@ pub(super) enum Op {
     Mask(CString),
     /// Make a path read-only, if it exists.
     Readonly(CString),
+    /// Tell the parent that the root is built, and wait for its hooks.
+    AwaitHooks,
+    /// Run a program, with the container's state for input.
+    Hook(Hook),
+    /// Ask a security module for a label from the next exec on.
+    Label(Label),
     /// Make the container's root this process' root, and detach the host's.
     Pivot,
+    /// Make the container's root this process' root, and leave the host's below it.
+    Chroot,
+    /// How mounts below the container's root relate to their peers.
+    RootPropagation(MountPropagationFlags),
     /// Make the root itself read-only.
     ReadonlyRoot,
 
@@ -93,6 +121,8 @@ pub(super) enum Op {
     Workdir(CString),
     NoNewPrivileges,
     Seccomp(Program),
+    /// Install a filter that asks a supervisor, and give the parent the descriptor to answer with.
+    ListeningSeccomp(Program),
     /// Drop all but these from the bounding set.
     Bounding(CapabilitySet),
     /// Become the container's user, keeping permitted capabilities.
@@ -102,12 +132,16 @@ pub(super) enum Op {
         ambient: CapabilitySet,
     },
     Umask(u32),
-    /// Hold nothing but the standard streams and the socket.
-    CloseOthers,
+    /// Hold nothing but the standard streams, as many descriptors as are passed on, and what is needed until exec.
+    CloseOthers {
+        preserved: u32,
+    },
     /// Die with the parent from here on: a change of user forgets it.
     DieWithParent,
     /// Wait until the container is to start.
     Fence,
+    /// The same, with a fence that anybody may open who finds it: the parent may go.
+    LastingFence,
 }
 
 /// How mounts of the container's mount namespace relate to the host's while it is built.
@@ -125,6 +159,8 @@ pub(super) enum Root {
     Overlay(Overlay),
     /// A directory of the host.
     Directory(CString),
+    /// A mount that the parent has made.
+    Mount(OwnedFd),
 }
 
 /// An overlay mount.
@@ -153,9 +189,7 @@ pub(super) struct NewMount {
 /// A bind mount.
 #[derive(Debug)]
 pub(super) struct Bind {
-    pub(super) source: CString,
-    /// A path below the source that is mounted instead, resolved inside of it: whoever may write there cannot lead out.
-    pub(super) subdir: Option<CString>,
+    pub(super) source: Source,
     pub(super) recursive: bool,
     /// Changes to the topmost mount.
     pub(super) attributes: Attributes,
@@ -163,6 +197,19 @@ pub(super) struct Bind {
     pub(super) recursive_attributes: Attributes,
     pub(super) propagation: MountPropagationFlags,
     pub(super) target: Target,
+}
+
+/// What is bound.
+#[derive(Debug)]
+pub(super) enum Source {
+    Path(CString),
+    /// A path below a directory, resolved inside of it: whoever may write there cannot lead out.
+    Below {
+        whole: CString,
+        subdir: CString,
+    },
+    /// A mount that the parent has made, because only it may.
+    Made(OwnedFd),
 }
 
 /// Mount attributes to set and to clear, `MOUNT_ATTR_*`.
@@ -203,4 +250,23 @@ pub(super) struct Target {
     pub(super) plain: bool,
     /// A mount may go on a file system of the kernel's.
     pub(super) kernels: Kernels,
+}
+
+/// A hook that init runs.
+#[derive(Debug)]
+pub(super) struct Hook {
+    pub(super) path: CString,
+    pub(super) arguments: Strings,
+    pub(super) environment: Strings,
+    /// In milliseconds.
+    pub(super) timeout: Option<i32>,
+    /// Whether the container's state is `created`, not `creating`.
+    pub(super) created: bool,
+}
+
+/// What is written to a file of /proc/self/attr: the first of them that is there.
+#[derive(Debug)]
+pub(super) struct Label {
+    pub(super) files: [&'static std::ffi::CStr; 2],
+    pub(super) text: CString,
 }

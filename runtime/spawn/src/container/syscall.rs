@@ -5,18 +5,28 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::io::{Errno, FdFlags};
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
+use super::plan::Scheduling;
 use super::step::Attributes;
 use crate::seccomp::Program;
 
 /// libc's constant of this name is too narrow for its value.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// The child is a sibling: its parent is this process' parent, to which it says its end as this process would.
+pub(super) const CLONE_PARENT: u64 = libc::CLONE_PARENT as u64;
+
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER`.
+const NEW_LISTENER: libc::c_ulong = 1 << 3;
+
+/// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`, which only a filter with a listener may have.
+const WAIT_KILLABLE: libc::c_ulong = 1 << 5;
 
 /// The exit code of a child that could not do its work.
 pub(super) const CHILD_FAILED: i32 = 125;
@@ -48,7 +58,7 @@ pub(super) fn clone(
     arguments.flags = flags | libc::CLONE_PIDFD as u64;
     arguments.pidfd = ptr::from_mut(&mut pidfd) as u64;
     // A sibling's signal is the kernel's choice: this process' own.
-    if flags & libc::CLONE_PARENT as u64 == 0 {
+    if flags & CLONE_PARENT == 0 {
         arguments.exit_signal = libc::SIGCHLD as u64;
     }
     if let Some(cgroup) = cgroup {
@@ -75,6 +85,21 @@ pub(super) fn clone(
     Ok(Cloned { pid, pidfd })
 }
 
+/// Child: copies this process, by the older call: filters of init may refuse the newer one. `None` in the copy.
+pub(super) fn fork() -> Result<Option<Cloned>, Errno> {
+    let mut pidfd: RawFd = -1;
+    let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
+    let none = ptr::null_mut::<libc::c_void>();
+    // SAFETY: without CLONE_VM the copy has memory of its own and goes on where this process does; the kernel stores a
+    // descriptor through the third argument, which is live.
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone, flags, none, ptr::from_mut(&mut pidfd), none, none) };
+    let Some(pid) = i32::try_from(check(result)?).ok().and_then(Pid::from_raw) else { return Ok(None) };
+    // SAFETY: the kernel has stored a new descriptor that nobody else owns, since the call succeeded.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Some(Cloned { pid, pidfd }))
+}
+
 /// Ends the process when dropped: a panic in the child must not unwind into what the parent was doing.
 struct NoReturn;
 
@@ -93,13 +118,6 @@ pub(super) fn exit(code: i32) -> ! {
 /// Child: blocks every signal.
 pub(super) fn block_all_signals() {
     block_signals();
-}
-
-/// Child: copies this process. `None` in the copy.
-pub(super) fn fork() -> Result<Option<Pid>, Errno> {
-    // SAFETY: without CLONE_VM the copy has memory of its own and goes on where this process does; no pointer is given.
-    let result = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
-    check(result).map(|pid| i32::try_from(pid).ok().and_then(Pid::from_raw))
 }
 
 /// Child: waits for any signal, all of which are blocked, and takes it.
@@ -193,14 +211,64 @@ pub(super) fn mount_setattr(
     check(result).map(drop)
 }
 
+/// Maps identities of files below `mount`, which is attached nowhere, as the user namespace maps them.
+pub(super) fn map_identities(
+    mount: BorrowedFd<'_>,
+    namespace: BorrowedFd<'_>,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let attribute = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(0),
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is an empty C string and the structure live and of the size given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            ptr::from_ref(&attribute),
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Sets this process' scheduler.
+pub(super) fn set_scheduler(scheduling: &Scheduling) -> Result<(), Errno> {
+    // SAFETY: the structure is laid out as the kernel's, live, and says its own size.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, ptr::from_ref(scheduling), 0) };
+    check(result).map(drop)
+}
+
+/// Sets this process' class and level of input and output.
+pub(super) fn set_io_priority(priority: libc::c_int) -> Result<(), Errno> {
+    /// `IOPRIO_WHO_PROCESS`.
+    const PROCESS: libc::c_int = 1;
+    // SAFETY: the call takes numbers and touches no memory.
+    let result = unsafe { libc::syscall(libc::SYS_ioprio_set, PROCESS, 0, priority) };
+    check(result).map(drop)
+}
+
+/// Sets this process' execution domain.
+pub(super) fn set_personality(personality: libc::c_ulong) -> Result<(), Errno> {
+    // SAFETY: the call takes a number and touches no memory.
+    let result = unsafe { libc::syscall(libc::SYS_personality, personality) };
+    check(result).map(drop)
+}
+
 /// A new namespace for this process.
 pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     // SAFETY: the caller asks for namespaces only, never for CLONE_FILES, and a cloned child has one thread.
     unsafe { rustix::thread::unshare_unsafe(flags) }
 }
 
-/// Installs a seccomp filter.
-pub(super) fn seccomp(program: &Program) -> Result<(), Errno> {
+/// Installs a seccomp filter. Returns the number of the descriptor at which it asks, if it is to have one.
+pub(super) fn seccomp(program: &Program, listens: bool) -> Result<RawFd, Errno> {
     let instructions = program.instructions();
     let filter = libc::sock_fprog {
         len: u16::try_from(instructions.len()).map_err(|_| Errno::INVAL)?,
@@ -208,11 +276,12 @@ pub(super) fn seccomp(program: &Program) -> Result<(), Errno> {
         filter: instructions.as_ptr().cast_mut().cast(),
     };
     let flags = libc::c_ulong::from(program.flags());
+    let flags = if listens { flags | NEW_LISTENER } else { flags & !WAIT_KILLABLE };
     // SAFETY: the kernel reads `len` instructions from `filter`, which points into a live slice of that length.
     let result = unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, ptr::from_ref(&filter))
     };
-    check(result).map(drop)
+    check(result).map(|number| RawFd::try_from(number).unwrap_or(-1))
 }
 
 /// `KEYCTL_JOIN_SESSION_KEYRING`.
@@ -253,8 +322,19 @@ pub(super) fn dup_to(from: BorrowedFd<'_>, to: RawFd, close_on_exec: bool) -> Re
 
 /// A descriptor by its number.
 pub(super) fn descriptor(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: the child, which just put a descriptor at this number with `dup_to`, never closes it.
+    // SAFETY: the number is one of the child's own table, which nothing but the child itself closes, and it uses no
+    // descriptor after that.
     unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// The child's copy of a descriptor that the parent owns.
+pub(super) fn inherited(fd: BorrowedFd<'_>) -> BorrowedFd<'static> {
+    descriptor(fd.as_raw_fd())
+}
+
+/// A descriptor that stays open until the child executes its command or closes it by number.
+pub(super) fn inherited_owned(fd: OwnedFd) -> BorrowedFd<'static> {
+    descriptor(fd.into_raw_fd())
 }
 
 /// Closes the child's copy of a descriptor that only the parent uses.

@@ -177,7 +177,6 @@ impl From<&LinuxSeccompArg> for Comparison {
 /// `SECCOMP_RET_*` with its data.
 fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32, Error> {
     match action {
-        LinuxSeccompAction::ScmpActNotify => Err(Error::Unsupported("SCMP_ACT_NOTIFY")),
         // Without data both mean EPERM.
         LinuxSeccompAction::ScmpActErrno | LinuxSeccompAction::ScmpActTrace => {
             Ok(action.as_u32(Some(errno.unwrap_or(libc::EPERM.cast_unsigned()).min(MAX_DATA))))

@@ -14,9 +14,11 @@ use rustix::thread::{
 };
 
 use super::path::open_in;
-use super::{Child, SOCKET};
+use super::{Child, write_file};
+use crate::container::step::Label;
 use crate::container::sync;
-use crate::container::syscall::{close_from, descriptor, dup_to, set_groups};
+use crate::container::syscall::{self, close_from, descriptor, dup_to, set_groups};
+use crate::seccomp::Program;
 
 /// The kernel has capabilities below this number.
 const CAPABILITIES: u32 = 64;
@@ -44,6 +46,18 @@ pub(super) fn capabilities(sets: CapabilitySets, ambient: CapabilitySet) -> Resu
 
 pub(super) fn die_with_parent() -> Result<(), Errno> {
     set_parent_process_death_signal(Some(Signal::KILL))
+}
+
+/// Asks for a label from the next execution on.
+pub(super) fn label(label: &Label) -> Result<(), Errno> {
+    let mut result = Err(Errno::NOENT);
+    for file in label.files {
+        result = write_file(rustix::fs::CWD, file, &label.text);
+        if !matches!(result, Err(Errno::NOENT)) {
+            break;
+        }
+    }
+    result
 }
 
 fn every_capability() -> impl Iterator<Item = CapabilitySet> {
@@ -87,17 +101,55 @@ impl Child<'_> {
         set_keep_capabilities(false)
     }
 
-    /// The socket stays, at a number of its own, until exec closes it.
-    pub(super) fn close_others(&mut self) -> Result<(), Errno> {
-        dup_to(self.socket, SOCKET, true)?;
-        self.socket = descriptor(SOCKET);
-        close_from(SOCKET.cast_unsigned() + 1)
+    /// What is needed until exec stays, behind the descriptors that are passed on; exec closes it.
+    pub(super) fn close_others(&mut self, preserved: u32) -> Result<(), Errno> {
+        let first = 3 + preserved;
+        let mut held = self.held();
+        // Out of the way of each other first.
+        let high = i32::try_from(first).map_err(|_| Errno::BADF)? + 4;
+        for fd in held.iter_mut().flatten() {
+            *fd = syscall::inherited_owned(rustix::io::fcntl_dupfd_cloexec(*fd, high)?);
+        }
+        let mut next = first;
+        for fd in held.iter_mut().flatten() {
+            let number = next.cast_signed();
+            dup_to(*fd, number, true)?;
+            *fd = descriptor(number);
+            next += 1;
+        }
+        let [socket, start, started, created_state] = held;
+        self.socket = socket.ok_or(Errno::BADF)?;
+        (self.start, self.started, self.created_state) = (start, started, created_state);
+        (self.creating_state, self.root, self.proc) = (None, None, None);
+        for number in 3..first {
+            rustix::io::fcntl_setfd(descriptor(number.cast_signed()), rustix::io::FdFlags::empty())?;
+        }
+        close_from(next)
+    }
+
+    /// Installs a filter, and tells the parent where it asks.
+    pub(super) fn listening_filter(&mut self, program: &Program) -> Result<(), Errno> {
+        let listener = syscall::seccomp(program, true)?;
+        sync::tell_listener(self.socket, listener.cast_unsigned())?;
+        sync::await_packet(self.socket, &mut [0; 16])?;
+        // The parent has its own by now, and the command must not have one.
+        syscall::close(descriptor(listener));
+        Ok(())
     }
 
     /// A parent that is gone never says so: then this ends with an error, and so does init.
     pub(super) fn fence(&mut self) -> Result<(), Errno> {
         sync::tell_created(self.socket)?;
         sync::await_packet(self.socket, &mut [0; 16]).map(drop)
+    }
+
+    /// The parent may go. From here on failures are told to who opens the fence.
+    pub(super) fn lasting_fence(&mut self) -> Result<(), Errno> {
+        let (start, started) = (self.start.ok_or(Errno::BADF)?, self.started.ok_or(Errno::BADF)?);
+        sync::tell_created(self.socket)?;
+        syscall::close(self.socket);
+        self.socket = started;
+        sync::await_packet(start, &mut [0; 16]).map(drop)
     }
 }
 

@@ -5,21 +5,18 @@
 //! spawner's binary) lies on a read-only mount of its own, and it is not dumpable: processes of the container can neither
 //! read its memory, a copy of the shim's, nor follow `/proc/1/exe`.
 
-use std::os::fd::BorrowedFd;
-
 use rustix::io::Errno;
-use rustix::process::{
-    DumpableBehavior, Pid, WaitOptions, getpid, set_child_subreaper, set_dumpable_behavior, setpgid, wait,
-};
+use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, setpgid, wait};
 use rustix::stdio::stdin;
 use rustix::termios::tcsetpgrp;
 
-use crate::container::syscall;
+use super::{Child, hide};
+use crate::container::syscall::{self, Cloned};
 
 /// Returns in the process that is to become the command. The one that called stays as init.
-pub(super) fn stay(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(super) fn stay(child: &Child<'_>) -> Result<(), Errno> {
     // Before the command can look; its own execution makes it dumpable again.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    hide()?;
     // A signal that comes from now on waits for whoever it is for.
     syscall::block_all_signals();
     match syscall::fork()? {
@@ -28,10 +25,11 @@ pub(super) fn stay(socket: BorrowedFd<'_>) -> Result<(), Errno> {
             syscall::default_signals();
             Ok(())
         }
-        Some(command) => {
+        Some(Cloned { pid, pidfd }) => {
+            drop(pidfd);
             // What becomes of the execution is the command's to say.
-            syscall::close(socket);
-            serve(command)
+            child.held().into_iter().flatten().for_each(syscall::close);
+            serve(pid)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, major, minor, openat};
+use rustix::fs::{FileType, OFlags, ResolveFlags, fstat, fstatfs, major, minor};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -26,9 +26,7 @@ impl Child<'_> {
             | ThreadNameSpaceType::NETWORK
             | ThreadNameSpaceType::CONTROL_GROUP;
         move_into_thread_name_spaces(init, all)?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.root = Some(openat(CWD, c"/", flags, Mode::empty())?);
-        Ok(())
+        self.open_root()
     }
 
     /// Opens a terminal of the container's own devpts. What has the name in a container that runs may be anything: only

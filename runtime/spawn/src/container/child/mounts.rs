@@ -17,7 +17,7 @@ use rustix::termios::Winsize;
 
 use super::Child;
 use super::path::open_in;
-use crate::container::step::{Attributes, Bind, Device, NewMount, Propagation, Target};
+use crate::container::step::{Attributes, Bind, Device, NewMount, Propagation, Source, Target};
 use crate::container::syscall::mount_setattr;
 
 /// libc has no constant for it.
@@ -98,18 +98,22 @@ impl Child<'_> {
     }
 
     pub(super) fn bind(&mut self, bind: &Bind) -> Result<(), Errno> {
-        let mount = match &bind.subdir {
-            Some(subdir) => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let whole = open(bind.source.as_c_str(), flags, Mode::empty())?;
-                let part = open_in(whole.as_fd(), subdir, OFlags::PATH, ResolveFlags::empty())?;
-                clone_mount(part.as_fd(), bind.recursive)?
-            }
-            None => {
+        let made;
+        let mount = match &bind.source {
+            Source::Path(path) => {
                 let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
                 flags.set(OpenTreeFlags::AT_RECURSIVE, bind.recursive);
-                open_tree(CWD, bind.source.as_c_str(), flags)?
+                made = open_tree(CWD, path.as_c_str(), flags)?;
+                &made
             }
+            Source::Below { whole, subdir } => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let whole = open(whole.as_c_str(), flags, Mode::empty())?;
+                let part = open_in(whole.as_fd(), subdir, OFlags::PATH, ResolveFlags::empty())?;
+                made = clone_mount(part.as_fd(), bind.recursive)?;
+                &made
+            }
+            Source::Made(mount) => mount,
         };
         if !bind.attributes.is_empty() {
             mount_setattr(mount.as_fd(), bind.attributes, 0, false)?;
@@ -226,6 +230,19 @@ impl Child<'_> {
         mount_change(c".", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
         unmount(c".", UnmountFlags::DETACH)?;
         rustix::process::chdir(c"/")
+    }
+
+    /// The container's root is on top of the host's already.
+    pub(super) fn change_root(&mut self) -> Result<(), Errno> {
+        rustix::process::fchdir(self.root()?)?;
+        rustix::process::chroot(c".")?;
+        rustix::process::chdir(c"/")
+    }
+
+    /// The root that came with the container's mount namespace.
+    pub(super) fn open_root(&mut self) -> Result<(), Errno> {
+        self.root = Some(open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
+        Ok(())
     }
 
     fn existing(&self, path: &CStr) -> Result<Option<OwnedFd>, Errno> {

@@ -30,6 +30,7 @@ impl Child<'_> {
                     | OpenTreeFlags::AT_RECURSIVE;
                 attach(open_tree(CWD, path.as_c_str(), flags)?)?
             }
+            Root::Mount(mount) => attach(rustix::io::fcntl_dupfd_cloexec(mount, 3)?)?,
             Root::Overlay(overlay) => match self.overlay(overlay)? {
                 Some(detached) => attach(detached)?,
                 None => self.legacy(overlay)?,

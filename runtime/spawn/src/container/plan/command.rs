@@ -71,7 +71,11 @@ impl fmt::Debug for Strings {
 }
 
 impl Strings {
-    fn new<'a>(strings: impl Iterator<Item = &'a String>, field: &str, spare: bool) -> Result<Self, Error> {
+    pub(super) fn new<'a>(
+        strings: impl Iterator<Item = &'a String>,
+        field: &str,
+        spare: bool,
+    ) -> Result<Self, Error> {
         let strings: Vec<CString> =
             strings.map(|text| c_string(text.as_str(), field)).collect::<Result<_, _>>()?;
         // The heap memory of a CString does not move with the vector.

@@ -1,20 +1,26 @@
 //! What init gives up between building its root and executing its command.
 
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
-use oci_spec::runtime::{Capabilities, LinuxCapabilities, PosixRlimitType, Process};
+use oci_spec::runtime::{
+    Capabilities, LinuxCapabilities, LinuxSeccomp, LinuxSeccompAction, PosixRlimitType, Process,
+};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
 use super::{c_string, stream};
-use crate::container::step::{Op, Step};
-use crate::container::{Error, Stdio};
-use crate::seccomp::Program;
+use crate::container::step::{Label, Op, Step};
+use crate::container::{Error, Stdio, Terms};
+use crate::seccomp;
 
+/// `filter` is the operation that installs it; a user namespace's capabilities are others than the engine's own.
 pub(super) fn steps(
     process: &Process,
-    filter: Option<Program>,
+    filter: Option<Op>,
+    in_user_namespace: bool,
     stdio: Stdio,
+    terms: &Terms,
     steps: &mut Vec<Step>,
 ) -> Result<(), Error> {
     let terminal = process.terminal().unwrap_or(false);
@@ -36,20 +42,76 @@ pub(super) fn steps(
     rlimits(process, steps);
     let umask = process.user().umask().unwrap_or(0o022);
     steps.push(Step::new("set the umask", Op::Umask(umask)));
-    steps.push(Step::new("close all other descriptors", Op::CloseOthers));
+    steps.push(Step::new("close all other descriptors", Op::CloseOthers { preserved: terms.preserved }));
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     if no_new_privileges {
         steps.push(Step::new("set no_new_privs", Op::NoNewPrivileges));
     }
-    let filter = filter.map(|filter| Step::new("install the seccomp filter", Op::Seccomp(filter)));
+    let listens = matches!(filter, Some(Op::ListeningSeccomp(_)));
+    let filter = filter.map(|filter| Step::new("install the seccomp filter", filter));
     // Behind a filter init only needs calls that no command could do without: it changes its user and capabilities, reads,
     // writes and executes. Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before capabilities are dropped; with it, last.
     let (early, late) = if no_new_privileges { (None, filter) } else { (filter, None) };
     steps.extend(early);
-    privileges(process, steps)?;
-    steps.push(Step::new("die with the parent", Op::DieWithParent));
-    steps.push(Step::new("wait for the start", Op::Fence));
-    steps.extend(late);
+    privileges(process, in_user_namespace, steps)?;
+    if !terms.lives_on {
+        steps.push(Step::new("die with the parent", Op::DieWithParent));
+    }
+    let fence = if terms.fence.is_some() { Op::LastingFence } else { Op::Fence };
+    let fence = Step::new("wait for the start", fence);
+    // A filter's supervisor gets its descriptor from the parent, which may be gone after the fence.
+    let (before, after) = if listens { (late, None) } else { (None, late) };
+    steps.extend(before);
+    steps.push(fence);
+    steps.extend(after);
+    Ok(())
+}
+
+/// The operation that installs the profile's filter.
+pub(super) fn filter(profile: Option<&LinuxSeccomp>) -> Result<Option<Op>, Error> {
+    let Some(profile) = profile else { return Ok(None) };
+    let listens = has_supervisor(profile);
+    if !listens && asks(profile) {
+        return Err(Error::config("linux.seccomp has SCMP_ACT_NOTIFY and no listenerPath"));
+    }
+    let program = seccomp::compile(profile)?;
+    Ok(Some(if listens { Op::ListeningSeccomp(program) } else { Op::Seccomp(program) }))
+}
+
+fn has_supervisor(profile: &LinuxSeccomp) -> bool {
+    let path = profile.listener_path().as_ref();
+    path.is_some_and(|path| !path.as_os_str().is_empty()) && asks(profile)
+}
+
+fn asks(profile: &LinuxSeccomp) -> bool {
+    let notify = LinuxSeccompAction::ScmpActNotify;
+    profile.default_action() == notify
+        || profile.syscalls().iter().flatten().any(|call| call.action() == notify)
+}
+
+/// Whether the kernel confines programs by AppArmor profiles.
+pub(crate) fn has_apparmor() -> bool {
+    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|answer| answer.starts_with(b"Y"))
+}
+
+/// Whether the kernel confines programs by SELinux labels.
+pub(crate) fn has_selinux() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
+}
+
+/// Labels of security modules, which hold from the command's execution on.
+pub(super) fn labels(process: &Process, steps: &mut Vec<Step>) -> Result<(), Error> {
+    if let Some(profile) = process.apparmor_profile().as_ref().filter(|profile| !profile.is_empty()) {
+        let text = c_string(format!("exec {profile}"), "process.apparmorProfile")?;
+        let files = [c"/proc/self/attr/apparmor/exec", c"/proc/self/attr/exec"];
+        let what = format!("take the AppArmor profile {profile}");
+        steps.push(Step::new(what, Op::Label(Label { files, text })));
+    }
+    if let Some(label) = process.selinux_label().as_ref().filter(|label| !label.is_empty()) {
+        let text = c_string(label.as_str(), "process.selinuxLabel")?;
+        let files = [c"/proc/self/attr/exec", c"/proc/thread-self/attr/exec"];
+        steps.push(Step::new(format!("take the SELinux label {label}"), Op::Label(Label { files, text })));
+    }
     Ok(())
 }
 
@@ -84,8 +146,9 @@ fn resource(kind: PosixRlimitType) -> Resource {
     }
 }
 
-/// The user and the capabilities. Capabilities that the engine itself lacks are left out: it cannot give them.
-fn privileges(process: &Process, steps: &mut Vec<Step>) -> Result<(), Error> {
+/// The user and the capabilities. Capabilities that the engine itself lacks are left out: it cannot give them, unless a
+/// new user namespace does.
+fn privileges(process: &Process, in_user_namespace: bool, steps: &mut Vec<Step>) -> Result<(), Error> {
     let own = capabilities(None)
         .map_err(|source| Error::Host {
             operation: "read capabilities of",
@@ -93,6 +156,7 @@ fn privileges(process: &Process, steps: &mut Vec<Step>) -> Result<(), Error> {
             source: source.into(),
         })?
         .permitted;
+    let own = if in_user_namespace { CapabilitySet::all() } else { own };
     let wanted = process.capabilities().as_ref();
     let set = |of: fn(&LinuxCapabilities) -> &Option<Capabilities>| {
         wanted.and_then(|wanted| of(wanted).as_ref()).map_or(CapabilitySet::empty(), capability_set) & own

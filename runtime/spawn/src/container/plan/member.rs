@@ -1,41 +1,108 @@
-//! A further process in a container that runs.
+//! Further processes of a container that runs: the same steps as init's, without those that build.
 
 use std::os::fd::OwnedFd;
 
 use oci_spec::runtime::Process;
 use rustix::termios::Winsize;
+use rustix::thread::LinkNameSpaceType;
 
-use super::{Command, Plan, check_process, confine, join_cgroup, oom_score};
+use super::{
+    Command, Plan, check_process, confine, hide, join_cgroup, namespaces::enter, oom_score, schedule,
+};
+use crate::cgroup::Cgroup;
+use crate::container::exec::{ExecTarget, namespaces_apart};
 use crate::container::step::{Op, Step};
+use crate::container::syscall::CLONE_PARENT;
 use crate::container::user::Wanted;
-use crate::container::{Error, Membership, Stdio};
+use crate::container::{Error, Membership, Stdio, Terms};
 
 impl Plan {
-    /// The plan of `process` in the container that `init` is the first process of.
+    /// The plan of `process` in the container that `init` is the first process of, for a caller that has joined its
+    /// process id namespace and is not its parent.
     pub(in crate::container) fn member(
         process: &Process,
         stdio: Stdio,
         init: OwnedFd,
         membership: &Membership<'_>,
     ) -> Result<Self, Error> {
-        check_process(process)?;
-        let mut steps = Vec::with_capacity(48);
-        join_cgroup(membership.cgroup, &mut steps)?;
-        oom_score(process, &mut steps)?;
+        let mut steps = arrival(process, membership.cgroup)?;
         steps.push(Step::new("join the container's namespaces", Op::Member(init)));
         steps.push(Step::new("make a session keyring", Op::NewKeyring(c"beeline".to_owned())));
+        let filter = membership.filter.cloned().map(Op::Seccomp);
+        let plan = Further { process, stdio, filter, in_user_namespace: false, terms: &Terms::default() };
+        // The caller's parent becomes the process' own.
+        Ok(Self { clone_flags: CLONE_PARENT, ..plan.plan(steps, membership.cgroup)? })
+    }
+
+    /// The plan of `process` in any container, which is joined by a process between.
+    pub(in crate::container) fn exec(
+        target: &ExecTarget<'_>,
+        process: &Process,
+        stdio: Stdio,
+        terms: &Terms,
+    ) -> Result<Self, Error> {
+        let mut steps = arrival(process, target.cgroup)?;
+        let mut in_user_namespace = false;
+        for (fd, kind) in namespaces_apart(target.init)? {
+            in_user_namespace |= kind == LinkNameSpaceType::User;
+            steps.push(enter(fd, kind));
+        }
+        if in_user_namespace {
+            steps.push(Step::new("become root of the user namespace", Op::BecomeRoot));
+        }
+        let stage = steps.len();
+        steps.push(Step::new("open the container's root", Op::OpenRoot));
+        schedule::personality(target.linux, &mut steps)?;
+        let filter = confine::filter(target.linux.seccomp().as_ref())?;
+        let further = Further { process, stdio, filter, in_user_namespace, terms };
+        Ok(Self { stage, ..further.plan(steps, target.cgroup)? })
+    }
+}
+
+/// The steps before a container's namespaces are joined.
+fn arrival(process: &Process, cgroup: &Cgroup) -> Result<Vec<Step>, Error> {
+    check_process(process)?;
+    let mut steps = Vec::with_capacity(48);
+    let affinity = process.exec_cpu_affinity().as_ref();
+    schedule::affinity(affinity.and_then(|set| set.initial().as_deref()), &mut steps)?;
+    join_cgroup(cgroup, &mut steps)?;
+    schedule::affinity(affinity.and_then(|set| set.cpu_affinity_final().as_deref()), &mut steps)?;
+    oom_score(process, &mut steps)?;
+    confine::labels(process, &mut steps)?;
+    steps.push(hide());
+    Ok(steps)
+}
+
+/// What a process that has joined a container still needs.
+struct Further<'a> {
+    process: &'a Process,
+    stdio: Stdio,
+    filter: Option<Op>,
+    in_user_namespace: bool,
+    terms: &'a Terms,
+}
+
+impl Further<'_> {
+    fn plan(self, mut steps: Vec<Step>, cgroup: &Cgroup) -> Result<Plan, Error> {
+        let Self { process, stdio, filter, in_user_namespace, terms } = self;
+        schedule::steps(process, &mut steps)?;
         steps.push(Step::new("make a session", Op::Session));
         if let Stdio::Terminal = stdio {
-            steps.push(Step::new("open a terminal in the container's /dev/pts", Op::Terminal(size(process))));
+            let op = Op::Terminal(terminal_size(process));
+            steps.push(Step::new("open a terminal in the container's /dev/pts", op));
         }
         let confine_from = steps.len();
-        confine::steps(process, membership.filter.cloned(), stdio, &mut steps)?;
-        Ok(Self {
-            // The caller's parent becomes the process' own.
-            clone_flags: libc::CLONE_PARENT as u64,
-            pid_namespace: None,
-            cgroup: membership.cgroup.open_v2_fd()?,
+        let listens = matches!(filter, Some(Op::ListeningSeccomp(_)));
+        confine::steps(process, filter, in_user_namespace, stdio, terms, &mut steps)?;
+        Ok(Plan {
+            clone_flags: 0,
+            cgroup: cgroup.open_v2_fd()?,
             steps,
+            stage: 0,
+            identity_map: None,
+            hook_states: None,
+            listens,
+            fence: None,
             confine_from,
             user: Wanted::new(process, None),
             command: Command::new(process)?,
@@ -44,7 +111,7 @@ impl Plan {
     }
 }
 
-fn size(process: &Process) -> Option<Winsize> {
+pub(super) fn terminal_size(process: &Process) -> Option<Winsize> {
     let cells = |length: u64| u16::try_from(length).unwrap_or(u16::MAX);
     process.console_size().map(|size| Winsize {
         ws_row: cells(size.height()),

@@ -2,18 +2,20 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
-use rustix::fs::{FileType, Mode as RawMode, OFlags, ResolveFlags, fstat, makedev, openat2, statfs};
+use rustix::fs::{FileType, fstat, makedev, statfs};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
-use rustix::termios::Winsize;
 
+use super::member::terminal_size;
+use super::namespaces::Namespaces;
 use super::options::Options;
-use super::{c_path, c_string};
+use super::{c_path, c_string, made};
 use crate::cgroup::{Cgroup, Mode};
-use crate::container::Error;
-use crate::container::step::{Bind, Device, Kernels, NewMount, Op, Step, Target};
+use crate::container::step::{Attributes, Bind, Device, Kernels, NewMount, Op, Source, Step, Target};
+use crate::container::{Error, Rootfs};
 
 /// The devices every container has, with their numbers; all are readable and writable by everyone.
 const DEVICES: [(&str, u32, u32); 6] =
@@ -32,7 +34,8 @@ pub(super) fn steps(
     spec: &Spec,
     linux: &Linux,
     cgroup: &Cgroup,
-    own_cgroup_namespace: bool,
+    namespaces: &Namespaces,
+    rootfs: &Rootfs,
     steps: &mut Vec<Step>,
 ) -> Result<(), Error> {
     let mut own_dev = true;
@@ -51,31 +54,39 @@ pub(super) fn steps(
             // Somebody else's /dev is left as it is.
             own_dev = false;
         }
+        if !bind && options.subdir.is_some() {
+            return Err(Error::config("mount option \"X-mount.subdir\" is one of bind mounts"));
+        }
         match mount.typ().as_deref() {
-            _ if bind => steps.push(bind_step(mount, &options)?),
-            Some("cgroup" | "cgroup2") => cgroup_steps(mount, &options, cgroup, own_cgroup_namespace, steps)?,
-            Some(fstype) => steps.push(new_mount(mount, fstype, &options)?),
+            _ if bind => steps.push(bind_step(mount, &options, linux, namespaces)?),
+            Some("cgroup" | "cgroup2") => {
+                cgroup_steps(mount, &options, cgroup, namespaces.own_cgroup, steps)?;
+            }
+            Some("tmpfs") if options.copy_up => steps.push(copy_up(mount, &options, rootfs)?),
+            _ if options.copy_up => {
+                return Err(Error::unsupported("mount option \"tmpcopyup\" but for tmpfs"));
+            }
+            Some(fstype) => steps.push(new_mount(mount, fstype, &options, linux)?),
             None => return Err(Error::config(format!("mount {} has no type", destination.display()))),
         }
     }
     if own_dev {
-        device_steps(linux, steps)?;
+        device_steps(linux, namespaces.has_user(), steps)?;
     }
     if let Some(process) = spec.process().as_ref().filter(|process| process.terminal().unwrap_or(false)) {
-        let side = |length: u64| u16::try_from(length).unwrap_or(u16::MAX);
-        let size = process.console_size().map(|size| Winsize {
-            ws_row: side(size.height()),
-            ws_col: side(size.width()),
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        });
         let target = Target::below_root(Path::new("/dev/console"), true, "/dev/console")?;
-        steps.push(Step::new("open the terminal", Op::Console { size, target }));
+        let op = Op::Console { size: terminal_size(process), target };
+        steps.push(Step::new("open the terminal", op));
     }
     Ok(())
 }
 
-fn bind_step(mount: &Mount, options: &Options) -> Result<Step, Error> {
+fn bind_step(
+    mount: &Mount,
+    options: &Options,
+    linux: &Linux,
+    namespaces: &Namespaces,
+) -> Result<Step, Error> {
     let destination = mount.destination();
     let source = mount
         .source()
@@ -94,16 +105,40 @@ fn bind_step(mount: &Mount, options: &Options) -> Result<Step, Error> {
     if let Some((key, _)) = options.data.first() {
         return Err(Error::config(format!("mount option {key:?} is not one of a bind mount")));
     }
-    bind(source, destination, file, options)
+    let step = bind(source, destination, file, options)?;
+    let tree = || made::tree(source, options.subdir.as_deref(), options.recursive);
+    Ok(match made::identity_map(mount, options, linux)? {
+        Some(map) => with_made(map.map(tree()?, source)?, step),
+        None if namespaces.has_user() => with_made(tree()?, step),
+        None => step,
+    })
+}
+
+/// Has a bind use a mount of the parent's making.
+fn with_made(mount: OwnedFd, mut step: Step) -> Step {
+    if let Op::Bind(bind) = &mut step.op {
+        bind.source = Source::Made(mount);
+    }
+    step
+}
+
+/// A tmpfs that begins with what the image has at its place.
+fn copy_up(mount: &Mount, options: &Options, rootfs: &Rootfs) -> Result<Step, Error> {
+    let destination = mount.destination();
+    let Rootfs::Directory(root) = rootfs else {
+        return Err(Error::unsupported("mount option \"tmpcopyup\" on an overlay"));
+    };
+    let source = mount.source().as_deref().unwrap_or(Path::new("tmpfs"));
+    let made = made::filled_tmpfs(root, destination, &options.data)?;
+    let flags = Attributes { set: options.attributes.set, clear: 0 };
+    let plain = Options { attributes: flags, propagation: options.propagation, ..Options::default() };
+    Ok(with_made(made, bind(source, destination, false, &plain)?))
 }
 
 /// Whether what is bound is something else than a directory.
 fn is_file(source: &Path, subdir: Option<&str>) -> std::io::Result<bool> {
     let Some(subdir) = subdir else { return Ok(!fs::metadata(source)?.is_dir()) };
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let whole = rustix::fs::open(source, flags | OFlags::DIRECTORY, RawMode::empty())?;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let part = openat2(whole, subdir, flags, RawMode::empty(), resolve)?;
+    let part = made::below(source, subdir)?;
     Ok(FileType::from_raw_mode(fstat(&part)?.st_mode) != FileType::Directory)
 }
 
@@ -146,10 +181,12 @@ fn bind(source: &Path, destination: &Path, file: bool, options: &Options) -> Res
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     let mut target = Target::below_root(destination, file, "a mount's destination")?;
     target.kernels = kernels(destination, "bind")?;
-    let subdir = options.subdir.as_deref().map(|subdir| c_string(subdir, "a mount option"));
+    let path = c_path(source, "a mount's source")?;
     let bind = Bind {
-        source: c_path(source, "a mount's source")?,
-        subdir: subdir.transpose()?,
+        source: match options.subdir.as_deref() {
+            Some(subdir) => Source::Below { whole: path, subdir: c_string(subdir, "a mount option")? },
+            None => Source::Path(path),
+        },
         recursive: options.recursive,
         attributes: options.attributes,
         recursive_attributes: options.recursive_attributes,
@@ -160,7 +197,21 @@ fn bind(source: &Path, destination: &Path, file: bool, options: &Options) -> Res
     Ok(Step::new(what, Op::Bind(bind)))
 }
 
-fn new_mount(mount: &Mount, fstype: &str, options: &Options) -> Result<Step, Error> {
+fn new_mount(mount: &Mount, fstype: &str, options: &Options, linux: &Linux) -> Result<Step, Error> {
+    if options.identity_map.is_some() || mount.uid_mappings().is_some() {
+        return Err(Error::unsupported(format!("an idmapped mount of type {fstype}")));
+    }
+    let label = linux.mount_label().as_ref().filter(|label| !label.is_empty());
+    let labelled = label.filter(|_| matches!(fstype, "tmpfs" | "mqueue" | "devpts"));
+    let mut data = options.data.clone();
+    data.extend(labelled.map(|label| ("context".to_owned(), Some(label.clone()))));
+    let options = &Options {
+        data,
+        attributes: options.attributes,
+        recursive_attributes: options.recursive_attributes,
+        propagation: options.propagation,
+        ..Options::default()
+    };
     let source = mount.source().as_deref().unwrap_or(Path::new(fstype));
     mount_of(fstype, source, mount.destination(), options)
 }
@@ -174,9 +225,6 @@ fn mount_of(fstype: &str, source: &Path, destination: &Path, options: &Options) 
     // A link in the image must not decide where these go: masked and read-only paths rely on them.
     target.plain = matches!(fstype, "proc" | "sysfs");
     target.kernels = kernels(destination, fstype)?;
-    if options.subdir.is_some() {
-        return Err(Error::config("mount option \"X-mount.subdir\" is one of bind mounts"));
-    }
     let attributes = options.attributes.set | options.recursive_attributes.set;
     let new = NewMount {
         fstype: c_string(fstype, "a mount's type")?,
@@ -202,7 +250,7 @@ fn cgroup_steps(
     let source = Path::new("cgroup");
     let plain = Options { attributes: options.attributes, ..Options::default() };
     let paths = cgroup.paths();
-    if cgroup.mode() == Mode::Unified {
+    if cgroup.mode() == Mode::Unified || mount.typ().as_deref() == Some("cgroup2") {
         steps.push(match paths.unified.filter(|_| !own_namespace) {
             Some(group) => bind(&group, destination, false, &plain)?,
             None => mount_of("cgroup2", source, destination, &plain)?,
@@ -250,9 +298,13 @@ fn option(text: &str) -> (String, Option<String>) {
     }
 }
 
-fn device_steps(linux: &Linux, steps: &mut Vec<Step>) -> Result<(), Error> {
+fn device_steps(linux: &Linux, bound: bool, steps: &mut Vec<Step>) -> Result<(), Error> {
     let dev = || Target::below_root(Path::new("/dev"), false, "/dev");
     for (name, major, minor) in DEVICES {
+        if bound {
+            steps.push(bind_device(&Path::new("/dev").join(name))?);
+            continue;
+        }
         let device = Device {
             parent: dev()?,
             name: c_string(name, "a device")?,
@@ -266,13 +318,19 @@ fn device_steps(linux: &Linux, steps: &mut Vec<Step>) -> Result<(), Error> {
     for device in linux.devices().iter().flatten() {
         // The default devices were made.
         if !DEVICES.iter().any(|(name, ..)| device.path() == &PathBuf::from(format!("/dev/{name}"))) {
-            steps.push(configured_device(device)?);
+            steps.push(if bound { bind_device(device.path())? } else { configured_device(device)? });
         }
     }
     for (name, to) in LINKS {
         steps.push(link(dev()?, name, to)?);
     }
     Ok(())
+}
+
+/// The host's node: in a user namespace nobody may make one.
+fn bind_device(path: &Path) -> Result<Step, Error> {
+    let made = made::tree(path, None, false)?;
+    Ok(with_made(made, bind(path, path, true, &Options::default())?))
 }
 
 fn configured_device(device: &LinuxDevice) -> Result<Step, Error> {

@@ -7,6 +7,54 @@ use crate::container::step::Attributes;
 
 const SUBDIR: &str = "X-mount.subdir=";
 
+/// The words that are not a file system's, as `features` lists them.
+pub(crate) const MOUNT_OPTIONS: [&str; 44] = [
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "exec",
+    "idmap",
+    "loud",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "rexec",
+    "ridmap",
+    "rnodev",
+    "rnoexec",
+    "rnosuid",
+    "ro",
+    "rprivate",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rsuid",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "tmpcopyup",
+    "unbindable",
+];
+
 /// A mount's options, understood.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
@@ -21,6 +69,10 @@ pub(super) struct Options {
     pub(super) propagation: Option<Propagation>,
     /// A path below a bind mount's source that is mounted instead, as mount(8) knows it.
     pub(super) subdir: Option<String>,
+    /// `idmap` or `ridmap`; whether it holds for what is below, too.
+    pub(super) identity_map: Option<bool>,
+    /// `tmpcopyup`: a tmpfs begins with what it covers.
+    pub(super) copy_up: bool,
     /// What the file system itself understands, with values where there are.
     pub(super) data: Vec<(String, Option<String>)>,
 }
@@ -54,7 +106,7 @@ fn access_time(word: &str) -> Option<u64> {
     })
 }
 
-fn propagation(word: &str) -> Option<Propagation> {
+pub(super) fn propagation(word: &str) -> Option<Propagation> {
     Some(match word {
         "private" => Propagation::PRIVATE,
         "rprivate" => Propagation::PRIVATE | Propagation::REC,
@@ -118,7 +170,12 @@ impl Options {
             "" | "defaults" => {}
             "bind" => self.bind = true,
             "rbind" => (self.bind, self.recursive) = (true, true),
-            "remount" | "tmpcopyup" | "idmap" | "ridmap" => {
+            "idmap" => self.identity_map = Some(false),
+            "ridmap" => self.identity_map = Some(true),
+            "tmpcopyup" => self.copy_up = true,
+            // Messages on the console, which new mounts do not write.
+            "silent" | "loud" => {}
+            "remount" | "copy-symlink" => {
                 return Err(Error::unsupported(format!("mount option {word:?} for {destination}")));
             }
             _ if word.starts_with(SUBDIR) => self.subdir = word.strip_prefix(SUBDIR).map(str::to_owned),
@@ -138,6 +195,13 @@ mod tests {
     fn parse(words: &[&str]) -> Options {
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();
         Options::parse(&words, "/x").unwrap()
+    }
+
+    #[test]
+    fn every_word_that_is_told_is_understood() {
+        for word in MOUNT_OPTIONS {
+            assert!(parse(&[word]).data.is_empty(), "{word}");
+        }
     }
 
     #[test]
@@ -175,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused_by_name() {
-        let error = Options::parse(&["tmpcopyup".to_owned()], "/x").unwrap_err();
-        assert_eq!(error.to_string(), "config.json: mount option \"tmpcopyup\" for /x is not supported");
+        let error = Options::parse(&["remount".to_owned()], "/x").unwrap_err();
+        assert_eq!(error.to_string(), "config.json: mount option \"remount\" for /x is not supported");
     }
 }

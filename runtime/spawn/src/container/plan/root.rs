@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
+use rustix::mount::MountPropagationFlags;
 
-use super::{c_path, c_string};
+use super::namespaces::Namespaces;
+use super::{c_path, c_string, made};
 use crate::container::step::{Op, Overlay, Propagation, Root, Step, Target};
 use crate::container::{Error, Rootfs};
 
@@ -12,7 +14,12 @@ use crate::container::{Error, Rootfs};
 const MAX_VALUE: usize = 256;
 
 /// Mounts the root.
-pub(super) fn steps(rootfs: &Rootfs, linux: &Linux, steps: &mut Vec<Step>) -> Result<(), Error> {
+pub(super) fn steps(
+    rootfs: &Rootfs,
+    linux: &Linux,
+    makes_mounts: bool,
+    steps: &mut Vec<Step>,
+) -> Result<(), Error> {
     let propagation = match linux.rootfs_propagation().as_deref() {
         Some("shared" | "rshared") => Propagation::Shared,
         None | Some("" | "private" | "rprivate" | "slave" | "rslave" | "unbindable" | "runbindable") => {
@@ -36,6 +43,9 @@ pub(super) fn steps(rootfs: &Rootfs, linux: &Linux, steps: &mut Vec<Step>) -> Re
             };
             (format!("mount overlay on {}", upper.display()), Root::Overlay(overlay))
         }
+        Rootfs::Directory(path) if makes_mounts => {
+            (format!("mount {} as root", path.display()), Root::Mount(made::tree(path, None, true)?))
+        }
         Rootfs::Directory(path) => {
             (format!("mount {} as root", path.display()), Root::Directory(c_path(path, "root.path")?))
         }
@@ -44,15 +54,25 @@ pub(super) fn steps(rootfs: &Rootfs, linux: &Linux, steps: &mut Vec<Step>) -> Re
     Ok(())
 }
 
-/// Hides what the container must not see, and makes the root its own.
+/// Sets kernel parameters, and hides what the container must not see.
 pub(super) fn finish(
     spec: &Spec,
     linux: &Linux,
     process: &Process,
+    namespaces: &Namespaces,
     steps: &mut Vec<Step>,
 ) -> Result<(), Error> {
     for (key, value) in linux.sysctl().iter().flatten() {
-        let path = format!("sys/{}", sysctl_path(key)?);
+        let (path, kind) = sysctl_path(key)?;
+        if !namespaces.has_apart(kind) {
+            return Err(Error::config(format!(
+                "linux.sysctl {key} needs a {kind} namespace of the container's own"
+            )));
+        }
+        if !has_proc(spec) {
+            return Err(Error::config(format!("linux.sysctl {key} needs a mount of type proc on /proc")));
+        }
+        let path = format!("sys/{path}");
         let op = Op::Sysctl {
             path: c_string(path, "linux.sysctl")?,
             value: c_string(value.as_str(), "linux.sysctl")?,
@@ -75,15 +95,40 @@ pub(super) fn finish(
     for path in linux.masked_paths().iter().flatten() {
         steps.push(Step::new(format!("mask {path}"), Op::Mask(relative(path, "linux.maskedPaths")?)));
     }
-    steps.push(Step::new("pivot into the root", Op::Pivot));
+    Ok(())
+}
+
+/// Makes the root the container's own.
+pub(super) fn enter(spec: &Spec, linux: &Linux, pivot: bool, steps: &mut Vec<Step>) -> Result<(), Error> {
+    if pivot {
+        steps.push(Step::new("pivot into the root", Op::Pivot));
+    } else {
+        steps.push(Step::new("change the root", Op::Chroot));
+    }
+    if let Some(name) = linux.rootfs_propagation().as_deref().filter(|name| !name.is_empty()) {
+        let mut flags = super::options::propagation(name)
+            .ok_or_else(|| Error::config(format!("linux.rootfsPropagation is {name:?}")))?;
+        if flags.contains(MountPropagationFlags::PRIVATE) {
+            // Mounts are private unless they ask for something else.
+            flags -= MountPropagationFlags::REC;
+        }
+        steps.push(Step::new(format!("make the root {name}"), Op::RootPropagation(flags)));
+    }
     if spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false) {
         steps.push(Step::new("make the root read-only", Op::ReadonlyRoot));
     }
     Ok(())
 }
 
-/// A parameter's path below /proc/sys. With a slash in the key, slashes separate and dots are part of names.
-fn sysctl_path(key: &str) -> Result<String, Error> {
+fn has_proc(spec: &Spec) -> bool {
+    spec.mounts()
+        .iter()
+        .flatten()
+        .any(|mount| mount.typ().as_deref() == Some("proc") && mount.destination() == Path::new("/proc"))
+}
+
+/// A parameter's path below /proc/sys, and the namespace it is of. With a slash in the key, slashes separate and dots are part of names.
+fn sysctl_path(key: &str) -> Result<(String, LinuxNamespaceType), Error> {
     let path = if key.contains('/') { key.to_owned() } else { key.replace('.', "/") };
     if path.split('/').any(|name| name.is_empty() || name == "..") {
         return Err(Error::config(format!("linux.sysctl has no parameter {key:?}")));
@@ -91,14 +136,17 @@ fn sysctl_path(key: &str) -> Result<String, Error> {
     // These belong to the container's namespaces; the others would change the host.
     const IPC: [&str; 8] =
         ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
-    let namespaced = path.starts_with("net/")
-        || path.starts_with("fs/mqueue/")
-        || path.strip_prefix("kernel/").is_some_and(|name| IPC.contains(&name) || name == "domainname");
-    if namespaced {
-        Ok(path)
+    let kernel = path.strip_prefix("kernel/");
+    let kind = if path.starts_with("net/") {
+        LinuxNamespaceType::Network
+    } else if path.starts_with("fs/mqueue/") || kernel.is_some_and(|name| IPC.contains(&name)) {
+        LinuxNamespaceType::Ipc
+    } else if kernel == Some("domainname") {
+        LinuxNamespaceType::Uts
     } else {
-        Err(Error::config(format!("linux.sysctl {key} is not of a namespace")))
-    }
+        return Err(Error::config(format!("linux.sysctl {key} is not of a namespace")));
+    };
+    Ok((path, kind))
 }
 
 /// A path relative to the root.
@@ -115,7 +163,7 @@ mod tests {
 
     #[test]
     fn only_parameters_of_a_namespace_are_taken() {
-        let path = |key| sysctl_path(key).map_err(|error| error.to_string());
+        let path = |key| sysctl_path(key).map(|(path, _)| path).map_err(|error| error.to_string());
         assert_eq!(path("net.ipv4.ip_forward"), Ok("net/ipv4/ip_forward".into()));
         assert_eq!(path("net/ipv4/conf/eth0.1/forwarding"), Ok("net/ipv4/conf/eth0.1/forwarding".into()));
         assert_eq!(path("kernel.shmmax"), Ok("kernel/shmmax".into()));
