@@ -214,7 +214,7 @@ impl Cloned {
         process.console = built.console;
         let identity = plan.user.identify(built.root.as_fd())?;
         sync.identify(&identity, &plan)?;
-        if plan.listens {
+        if plan.listens() {
             let listener = sync.listener(process.pidfd(), &plan)?;
             attendant.filter_listens(process.pid, listener)?;
             sync.go_on(&plan)?;
@@ -280,8 +280,12 @@ impl Created {
 
 /// Makes a mount read-only, and if asked for all that is mounted below it.
 pub(crate) fn set_read_only(mount: BorrowedFd<'_>, recursive: bool) -> std::io::Result<()> {
-    let attributes = step::Attributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0 };
-    Ok(syscall::mount_setattr(mount, attributes, 0, recursive)?)
+    set_attributes(mount, libc::MOUNT_ATTR_RDONLY, recursive)
+}
+
+/// Gives a mount attributes, `MOUNT_ATTR_*`, and if asked all that is mounted below it.
+pub(crate) fn set_attributes(mount: BorrowedFd<'_>, set: u64, recursive: bool) -> std::io::Result<()> {
+    Ok(syscall::mount_setattr(mount, step::Attributes { set, clear: 0 }, 0, recursive)?)
 }
 
 impl Process {

@@ -5,13 +5,15 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::mount::{OpenTreeFlags, open_tree};
+
+use crate::container::set_attributes;
 
 const OWN: &str = "/proc/self/exe";
 
@@ -20,7 +22,8 @@ const OWN: &str = "/proc/self/exe";
 pub(crate) fn protect(exe: &Path) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mount = open_tree(rustix::fs::CWD, exe, flags)?;
-    set_read_only(&mount)?;
+    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    set_attributes(mount.as_fd(), attributes, false)?;
     Ok(mount)
 }
 
@@ -39,25 +42,4 @@ pub fn reenter_protected(args: &[OsString]) -> io::Result<()> {
         command.arg0(name).args(rest);
     }
     Err(command.exec())
-}
-
-fn set_read_only(mount: &OwnedFd) -> io::Result<()> {
-    let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
-    // SAFETY: the path is a C string, the attributes live across the call, and their size is the one given.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            &raw const attributes,
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -50,8 +50,6 @@ pub(super) struct Plan {
     pub(super) identity_map: Option<IdentityMap>,
     /// What hooks read.
     pub(super) hook_states: Option<HookStates>,
-    /// The filter has a supervisor.
-    pub(super) listens: bool,
     pub(super) fence: Option<Fence>,
     /// The first step that needs to know who the container's user is.
     pub(super) confine_from: usize,
@@ -104,9 +102,9 @@ impl Plan {
         let confine_from = steps.len();
         let at_start = if terms.hooks { hooks::start(spec)? } else { Vec::new() };
         let filter = confine::filter(linux.seccomp().as_ref())?;
-        let listens = matches!(filter, Some(Op::ListeningSeccomp(_)));
         confine::steps(process, filter, namespaces.has_user(), stdio, &terms, &mut steps)?;
         steps.extend(at_start);
+        let annotation = spec.annotations().as_ref().and_then(|annotations| annotations.get(INIT));
         Ok(Self {
             clone_flags: namespaces.clone_flags,
             cgroup: cgroup.open_v2_fd()?,
@@ -114,17 +112,17 @@ impl Plan {
             stage,
             identity_map,
             hook_states,
-            listens,
             fence: terms.fence,
             confine_from,
             user: Wanted::new(process, spec.annotations().as_ref()),
             command: Command::new(process)?,
-            init: spec
-                .annotations()
-                .as_ref()
-                .and_then(|all| all.get(INIT))
-                .is_some_and(|value| value == "true"),
+            init: annotation.is_some_and(|value| value == "true"),
         })
+    }
+
+    /// Whether a filter among the steps has a supervisor.
+    pub(super) fn listens(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.op, Op::ListeningSeccomp(_)))
     }
 
     /// The seccomp filter among the steps.

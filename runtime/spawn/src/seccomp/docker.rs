@@ -143,7 +143,7 @@ fn expand(json: &str, host: Host<'_>) -> Result<Option<LinuxSeccomp>, ProfileErr
     let flags: Vec<LinuxSeccompFilterFlag> =
         words("flag", profile.flags.unwrap_or_default()).map_err(fail)?;
     let mut built = LinuxSeccompBuilder::default()
-        .default_action(word::<LinuxSeccompAction>("defaultAction", default).map_err(fail)?)
+        .default_action(action("defaultAction", default).map_err(fail)?)
         .architectures(known)
         .flags(flags)
         .syscalls(syscalls(rules, host)?);
@@ -183,7 +183,7 @@ fn syscall(rule: Rule, host: Host<'_>) -> Result<Option<LinuxSyscall>, String> {
     if rule.errno.is_some() && rule.errno_ret.is_none() {
         return Err("'errno' is for the reader: give the number as 'errnoRet'".into());
     }
-    let action: LinuxSeccompAction = word("action", rule.action)?;
+    let action = action("action", rule.action)?;
     let mut call = LinuxSyscallBuilder::default().names(names).action(action);
     if let Some(errno) = rule.errno_ret {
         call = call.errno_ret(errno_number(errno)?);
@@ -254,6 +254,14 @@ fn kernel_version(text: &str) -> Result<(u32, u32), String> {
 fn word<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, String> {
     let text = value.to_string();
     serde_json::from_value(value).map_err(|_| format!("unknown {what} {text}"))
+}
+
+/// What happens to a call. The engine's containers have no supervisor that could be asked.
+fn action(what: &str, value: Value) -> Result<LinuxSeccompAction, String> {
+    match word(what, value)? {
+        LinuxSeccompAction::ScmpActNotify => Err("SCMP_ACT_NOTIFY is not supported".into()),
+        action => Ok(action),
+    }
 }
 
 fn words<T: DeserializeOwned>(what: &str, values: Vec<Value>) -> Result<Vec<T>, String> {

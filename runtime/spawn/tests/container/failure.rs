@@ -87,9 +87,9 @@ fn what_is_not_supported_is_refused_by_name() {
     }
     let mut sandbox = Sandbox::new();
     sandbox.process(|process| {
-        process.set_apparmor_profile(Some("docker-default".into()));
+        process.set_command_line(Some("true".into()));
     });
-    assert_eq!(create_error(&mut sandbox), "config.json: process.apparmorProfile is not supported");
+    assert_eq!(create_error(&mut sandbox), "config.json: process.commandLine is not supported");
 }
 
 #[test]

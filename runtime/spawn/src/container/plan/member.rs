@@ -92,7 +92,6 @@ impl Further<'_> {
             steps.push(Step::new("open a terminal in the container's /dev/pts", op));
         }
         let confine_from = steps.len();
-        let listens = matches!(filter, Some(Op::ListeningSeccomp(_)));
         confine::steps(process, filter, in_user_namespace, stdio, terms, &mut steps)?;
         Ok(Plan {
             clone_flags: 0,
@@ -101,7 +100,6 @@ impl Further<'_> {
             stage: 0,
             identity_map: None,
             hook_states: None,
-            listens,
             fence: None,
             confine_from,
             user: Wanted::new(process, None),

@@ -84,6 +84,10 @@ fn what_is_wrong_is_named_with_its_rule() {
             r#""names": ["mount"], "action": "SCMP_ACT_DENY""#,
             r#"syscalls[1] (mount): unknown action "SCMP_ACT_DENY""#,
         ),
+        (
+            r#""names": ["mount"], "action": "SCMP_ACT_NOTIFY""#,
+            "syscalls[1] (mount): SCMP_ACT_NOTIFY is not supported",
+        ),
         (r#""names": ["mount"]"#, "syscalls[1] (mount): missing field `action`"),
         (
             r#""names": ["a", "b"], "name": "c", "action": "SCMP_ACT_LOG""#,
