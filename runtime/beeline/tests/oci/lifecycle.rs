@@ -136,6 +136,24 @@ fn a_further_process_is_in_the_containers_namespaces_with_its_limits() {
 }
 
 #[test]
+fn an_init_before_the_command_keeps_nobody_waiting_and_hands_signals_on() {
+    if !is_root() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.args(&["sh", "-c", "trap 'exit 7' TERM; touch /ready; while :; do sleep 0.01; done"]);
+    bed.configure(|config| config["annotations"] = json!({ "beeline.init": "true" }));
+    bed.create();
+    bed.succeed(&["start", bed.id()]);
+    assert_eq!(bed.succeed(&["exec", bed.id(), "cat", "/proc/1/comm"]), "init\n");
+    let held = format!("/proc/{}/fd", bed.state()["pid"]);
+    assert_eq!(fs::read_dir(held).unwrap().count(), 3, "its streams alone");
+    bed.succeed(&["exec", bed.id(), "sh", "-c", "until [ -e /ready ]; do sleep 0.01; done"]);
+    bed.succeed(&["kill", bed.id(), "TERM"]);
+    bed.await_status("stopped");
+}
+
+#[test]
 fn a_paused_container_waits_and_a_limit_changes() {
     if !is_root() {
         return;

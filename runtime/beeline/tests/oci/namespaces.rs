@@ -102,13 +102,18 @@ fn identities_of_a_mount_are_mapped() {
         return;
     }
     let bed = Bed::new();
-    std::fs::create_dir(bed.path("data")).unwrap();
+    std::fs::create_dir_all(bed.path("data/part/of-it")).unwrap();
     bed.configure(|config| {
         let map = json!([{ "containerID": 0, "hostID": 1000, "size": 10 }]);
-        config["mounts"].as_array_mut().unwrap().push(json!({
-            "destination": "/mnt", "type": "bind", "source": bed.text("data"), "options": ["bind", "idmap"],
-            "uidMappings": map.clone(), "gidMappings": map,
-        }));
+        for (destination, part) in [("/mnt", "X-mount.subdir=."), ("/part", "X-mount.subdir=part")] {
+            config["mounts"].as_array_mut().unwrap().push(json!({
+                "destination": destination, "type": "bind", "source": bed.text("data"),
+                "options": ["bind", "idmap", part], "uidMappings": map.clone(), "gidMappings": map,
+            }));
+        }
     });
-    assert_eq!(bed.sh("stat -c %u:%g /mnt"), "1000:1000\n");
+    assert_eq!(
+        bed.sh("stat -c %u:%g /mnt /part; ls /mnt /part"),
+        "1000:1000\n1000:1000\n/mnt:\npart\n\n/part:\nof-it\n"
+    );
 }
