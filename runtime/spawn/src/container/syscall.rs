@@ -194,21 +194,9 @@ pub(super) fn mount_setattr(
     propagation: u64,
     recursive: bool,
 ) -> Result<(), Errno> {
-    let attribute =
-        libc::mount_attr { attr_set: attributes.set, attr_clr: attributes.clear, propagation, userns_fd: 0 };
-    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is an empty C string and the structure live and of the size given.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            ptr::from_ref(&attribute),
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    check(result).map(drop)
+    let Attributes { set, clear } = attributes;
+    let change = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
+    change_mount(mount, &change, recursive)
 }
 
 /// Maps identities of files below `mount`, which is attached nowhere, as the user namespace maps them.
@@ -217,12 +205,16 @@ pub(super) fn map_identities(
     namespace: BorrowedFd<'_>,
     recursive: bool,
 ) -> Result<(), Errno> {
-    let attribute = libc::mount_attr {
+    let change = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_IDMAP,
         attr_clr: 0,
         propagation: 0,
         userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(0),
     };
+    change_mount(mount, &change, recursive)
+}
+
+fn change_mount(mount: BorrowedFd<'_>, change: &libc::mount_attr, recursive: bool) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string and the structure live and of the size given.
     let result = unsafe {
@@ -231,7 +223,7 @@ pub(super) fn map_identities(
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            ptr::from_ref(&attribute),
+            ptr::from_ref(change),
             size_of::<libc::mount_attr>(),
         )
     };
