@@ -77,6 +77,7 @@ const TEST: &[Need] = &[
     Need::program("skopeo", &["skopeo"]),
     Need::program("busybox", &["busybox-static"]),
     Need::program("tcpdump", &["tcpdump"]),
+    Need::program("setfattr", &["attr"]),
     Need::program("dnsmasq", &["dnsmasq-base"]),
     Need::program("dig", &["bind9-dnsutils", "dnsutils"]),
     Need::program("docker", &["docker-cli", "docker.io"]),

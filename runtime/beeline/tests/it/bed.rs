@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use beeline_testbed::command::{self, Output, eventually};
 use beeline_testbed::{Daemon, Directories, Topology, residue};
@@ -79,6 +79,18 @@ impl Bed {
     #[track_caller]
     pub(crate) fn docker_ok(&self, args: &[&str]) -> String {
         succeeded("docker", args, &self.docker(args))
+    }
+
+    /// All events until now that fit the filters, in a format of the stock client's. It sends whole seconds: with
+    /// `--until 0s` the last events would be missing.
+    #[track_caller]
+    pub(crate) fn events(&self, filters: &[&str], format: &str) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let until = (now.as_secs() + 1).to_string();
+        let filters = filters.iter().flat_map(|filter| ["--filter", filter]);
+        let mut args = vec!["events", "--since", "1h", "--until", &until, "--format", format];
+        args.extend(filters);
+        self.docker_ok(&args)
     }
 
     /// Runs our own client, which must succeed, and returns its standard output.

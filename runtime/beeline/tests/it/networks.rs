@@ -386,8 +386,8 @@ fn a_routed_network_is_reached_by_its_members_addresses_and_they_keep_them() {
     let seen = bed.in_client("curl -sS --max-time 5 http://10.97.0.9/");
     assert!(seen.contains(&format!("RemoteAddr: {CLIENT_ADDRESS}:")), "{seen}");
     // Its own packets keep the address: the client sees who asks, and knows the way back.
-    let asked = inside_ok(&bed, "web", &format!("ping -c 1 -W 5 {CLIENT_ADDRESS}"));
-    assert!(asked.contains("1 received"), "{asked}");
+    let asked = inside_ok(&bed, "web", &format!("busybox ping -c 1 -W 5 {CLIENT_ADDRESS}"));
+    assert!(asked.contains("1 packets received"), "{asked}");
     assert_eq!(
         bed.docker_ok(&["network", "inspect", "--format", "{{json .Options}}", "front"])
             .matches("routed")

@@ -64,8 +64,7 @@ fn a_paused_container_can_be_stopped_killed_and_removed() {
     bed.docker_ok(&["rm", "-f", "removed"]);
     bed.docker_ok(&["restart", "restarted"]);
     assert_eq!(bed.inspect("restarted", "{{.State.Status}}"), "running");
-    let events = ["events", "--since", "1h", "--until", "0s", "--filter", "container=stopped", "--format"];
-    let events = bed.docker_ok(&[&events[..], &["{{.Action}}"]].concat());
+    let events = bed.events(&["container=stopped"], "{{.Action}}");
     let expected = "create start pause kill unpause die stop";
     let seen: Vec<_> = events.lines().filter(|action| expected.contains(action)).collect();
     assert_eq!(seen.join(" "), expected);

@@ -16,8 +16,7 @@ fn on_failure_gives_up_after_its_number_of_times() {
     bed.docker_ok(&[&args[..], &["echo run; exit 3"]].concat());
     bed.eventually("the policy gives up", || (bed.inspect("fails", STATE) == "exited 3 3").then_some(()));
     assert_eq!(bed.docker_ok(&["logs", "fails"]), "run\nrun\nrun\nrun");
-    let events = ["events", "--since", "1h", "--until", "0s", "--filter", "container=fails", "--format"];
-    let events = bed.docker_ok(&[&events[..], &["{{.Action}}"]].concat());
+    let events = bed.events(&["container=fails"], "{{.Action}}");
     let lives: Vec<_> = events.lines().filter(|action| ["start", "die"].contains(action)).collect();
     assert_eq!(lives, ["start", "die"].repeat(4));
 

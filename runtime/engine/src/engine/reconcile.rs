@@ -64,11 +64,13 @@ pub(super) async fn reconcile(shared: &Arc<Shared>, stored: Vec<(Record, Runtime
         let removed = actor.settle().await;
         (!removed).then_some(actor)
     }));
-    for actor in settled.await.into_iter().flatten() {
+    let settled = settled.await;
+    tracing::info!(running = count, "containers adopted");
+    // Before restart policies start any: what is swept must not be what they begin to use.
+    sweep(shared).await;
+    for actor in settled.into_iter().flatten() {
         tokio::spawn(actor.run());
     }
-    tracing::info!(running = count, "containers adopted");
-    sweep(shared).await;
     Ok(())
 }
 

@@ -102,6 +102,7 @@ impl Actor {
             return;
         }
         self.restart_at = Some(Instant::now());
+        self.runtime.stopped = false;
         self.runtime.restart_count = 0;
         self.backoff = Backoff::default();
         self.runtime.status.state = ContainerState::Restarting;
