@@ -70,7 +70,7 @@ fn volumes_are_made_listed_inspected_and_removed() {
         (&["volume", "create", "../x"], "includes invalid characters for a local volume name"),
         (&["volume", "create", "x"], "volume name is too short"),
         (&["volume", "create", "-o", "colour=red", "x1"], "invalid option: \"colour\""),
-        (&["run", "--rm", "-v", "../x:/d", "busybox", "true"], "includes invalid characters"),
+        (&["run", "--rm", "-v", "x?:/d", "busybox", "true"], "includes invalid characters"),
     ] {
         let refused = bed.docker(args);
         assert!(refused.code() != 0 && refused.stderr.contains(text), "{args:?}: {refused}");

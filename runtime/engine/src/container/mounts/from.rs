@@ -16,9 +16,11 @@ pub(crate) fn inherited(directory: &Directory, specifications: &[String]) -> Res
         let taken = view.user_mounts.iter().filter(|mount| !matches!(mount.kind, MountKind::Tmpfs(_)));
         mounts.extend(taken.cloned().map(|mut mount| {
             mount.writable &= !read_only;
-            // It was copied when the volume was new.
-            if let MountKind::Volume { copy, .. } = &mut mount.kind {
+            if let MountKind::Volume { copy, name, wish, .. } = &mut mount.kind {
+                // It was copied when the volume was new.
                 *copy = false;
+                // Also one that nobody gave a name has one by now.
+                wish.name.clone_from(name);
             }
             mount
         }));
