@@ -53,11 +53,7 @@ fn instruction(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> Instr
 
 /// The program for `rules`; none if they allow everything.
 pub(super) fn program(rules: &[LinuxDeviceCgroup]) -> Option<Vec<Instruction>> {
-    let every = |rule: &LinuxDeviceCgroup| {
-        kind(rule).is_none() && number(rule.major()).is_none() && number(rule.minor()).is_none()
-    };
-    let free = |rule: &LinuxDeviceCgroup| rule.allow() && every(rule) && access(rule) == EVERYTHING;
-    if rules.is_empty() || rules.last().is_some_and(free) {
+    if rules.last().is_none_or(|rule| rule.allow() && fits_always(rule)) {
         return None;
     }
     let mut program = vec![
@@ -68,9 +64,22 @@ pub(super) fn program(rules: &[LinuxDeviceCgroup]) -> Option<Vec<Instruction>> {
         instruction(LOAD, MAJOR, SCRATCH, 4, 0),
         instruction(LOAD, MINOR, SCRATCH, 8, 0),
     ];
-    rules.iter().rev().for_each(|rule| program.extend(block(rule)));
+    for rule in rules.iter().rev() {
+        program.extend(block(rule));
+        // The kernel refuses a program with instructions that are never reached.
+        if fits_always(rule) {
+            return Some(program);
+        }
+    }
     program.extend([instruction(MOVE, ANSWER, 0, 0, 0), instruction(EXIT, 0, 0, 0, 0)]);
     Some(program)
+}
+
+fn fits_always(rule: &LinuxDeviceCgroup) -> bool {
+    let numbers = [rule.major(), rule.minor()];
+    kind(rule).is_none()
+        && numbers.into_iter().all(|wanted| number(wanted).is_none())
+        && access(rule) == EVERYTHING
 }
 
 /// The instructions of one rule; those that find it does not fit jump behind its end.
@@ -234,9 +243,29 @@ mod tests {
         }
     }
 
+    /// Whether every instruction can be reached, which the kernel wants of a program.
+    fn is_reached_as_a_whole(program: &[Instruction]) -> bool {
+        let mut reached = vec![false; program.len()];
+        let mut ways = vec![0];
+        while let Some(at) = ways.pop() {
+            if std::mem::replace(&mut reached[at], true) {
+                continue;
+            }
+            let Instruction { code, offset, .. } = program[at];
+            if matches!(code, JUMP_UNLESS_EQUAL | JUMP_UNLESS_EQUAL_REGISTER | JUMP_IF_EQUAL) {
+                ways.push(at + 1 + usize::try_from(offset).unwrap());
+            }
+            if code != EXIT {
+                ways.push(at + 1);
+            }
+        }
+        reached.into_iter().all(|reached| reached)
+    }
+
     #[test]
     fn dockers_rules_let_devices_be_made_and_the_common_ones_be_used() {
         let program = program(&device_rules()).unwrap();
+        assert!(is_reached_as_a_whole(&program));
         assert!(allows(&program, CHARACTER, READ | WRITE, 1, 3), "null");
         assert!(allows(&program, CHARACTER, READ, 136, 7), "a terminal");
         assert!(allows(&program, BLOCK, MKNOD, 8, 0), "a disk's node");
@@ -281,7 +310,9 @@ mod tests {
                     rule(*allow, kinds[usize::try_from(*of).unwrap()], *first, *second, &text(*bits))
                 })
                 .collect();
-            let answer = program(&built).is_none_or(|program| allows(&program, kind, access, major, minor));
+            let program = program(&built);
+            prop_assert!(program.as_ref().is_none_or(|program| is_reached_as_a_whole(program)));
+            let answer = program.is_none_or(|program| allows(&program, kind, access, major, minor));
             prop_assert_eq!(answer, expected.is_some_and(|rule| rule.0));
         }
     }
