@@ -326,14 +326,24 @@ fn create_one(path: &Path) -> Result<(), Error> {
 /// A v1 cpuset starts empty, and takes no process before it has CPUs and memory nodes. Groups below it then inherit its
 /// own, so that this is done once for a parent and not for every container.
 fn fill_cpuset(directory: &Path) -> Result<(), Error> {
-    if !setting::read(&directory.join("cpuset.cpus"))?.trim().is_empty() {
-        return Ok(());
-    }
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        let parent = directory.parent().unwrap_or(directory).join(file);
-        setting::write(&directory.join(file), setting::read(&parent)?.trim())?;
+        fill_like_parent(directory, file)?;
     }
-    setting::write(&directory.join("cgroup.clone_children"), "1")
+    let inherit = directory.join("cgroup.clone_children");
+    if setting::read(&inherit)?.trim() == "1" { Ok(()) } else { setting::write(&inherit, "1") }
+}
+
+/// The file's content, the parent's if there was none. The parent may be one that another daemon has made and not yet
+/// filled: then it is filled as well. A hierarchy's root always has something.
+fn fill_like_parent(directory: &Path, file: &str) -> Result<String, Error> {
+    let path = directory.join(file);
+    let own = setting::read(&path)?.trim().to_owned();
+    if !own.is_empty() {
+        return Ok(own);
+    }
+    let inherited = fill_like_parent(directory.parent().unwrap_or(directory), file)?;
+    setting::write(&path, &inherited)?;
+    Ok(inherited)
 }
 
 /// Passes every controller that `directory` has on to the groups below it.

@@ -12,7 +12,9 @@ pub(crate) fn inherited(directory: &Directory, specifications: &[String]) -> Res
     let mut mounts = Vec::new();
     for specification in specifications {
         let (container, read_only) = parse(specification)?;
-        let view = directory.find(container)?.view();
+        // It is the request that is wrong: "not found" would be about the image, to Docker's client.
+        let found = directory.find(container).map_err(|error| Error::Invalid(error.to_string()))?;
+        let view = found.view();
         let taken = view.user_mounts.iter().filter(|mount| !matches!(mount.kind, MountKind::Tmpfs(_)));
         mounts.extend(taken.cloned().map(|mut mount| {
             mount.writable &= !read_only;
