@@ -20,7 +20,6 @@ mod pause;
 mod ports;
 mod ps;
 mod rename;
-mod restart;
 mod rm;
 mod rmi;
 mod run;
@@ -65,7 +64,7 @@ pub(crate) enum Command {
     /// Stop containers: the stop signal, then SIGKILL after a timeout
     Stop(stop::Stop),
     /// Stop containers and start them again
-    Restart(restart::Restart),
+    Restart(stop::Stop),
     /// Stop every process of containers where it is
     Pause(pause::Pause),
     /// Let paused containers go on
@@ -139,7 +138,7 @@ impl Command {
             Self::Inspect(inspect) => inspect.run(client).await,
             Self::Start(start) => start.run(client).await,
             Self::Stop(stop) => stop.run(client).await,
-            Self::Restart(restart) => restart.run(client).await,
+            Self::Restart(stop) => stop.restart(client).await,
             Self::Pause(pause) => pause.run(client).await,
             Self::Unpause(unpause) => unpause.run(client).await,
             Self::Update(update) => update.run(client).await,
