@@ -54,6 +54,9 @@ fn volumes_are_made_listed_inspected_and_removed() {
     assert!(used.stderr.contains(&format!("remove data: volume is in use - [{id}]")), "{used}");
     let mount = bed.inspect("user", "{{range .Mounts}}{{.Type}} {{.Name}} {{.Source}} {{.RW}}{{end}}");
     assert_eq!(mount, format!("volume data {mountpoint} true"));
+    for (filter, listed) in [("volume=data", "user"), ("volume=/d", "user"), ("volume=other", "")] {
+        assert_eq!(bed.docker_ok(&["ps", "-a", "--format", "{{.Names}}", "--filter", filter]), listed);
+    }
 
     bed.docker_ok(&["rm", "-v", "user"]);
     assert_eq!(

@@ -20,23 +20,26 @@ pub struct ListOptions {
     pub filters: Filters,
 }
 
-/// The keys that are understood.
-const KEYS: [&str; 14] = [
-    "ancestor",
-    "before",
-    "exited",
-    "expose",
-    "health",
-    "id",
-    "is-task",
-    "isolation",
-    "label",
-    "name",
-    "network",
-    "publish",
-    "since",
-    "status",
-];
+impl ListOptions {
+    /// The keys of filters that are understood.
+    pub const FILTERS: [&str; 15] = [
+        "ancestor",
+        "before",
+        "exited",
+        "expose",
+        "health",
+        "id",
+        "is-task",
+        "isolation",
+        "label",
+        "name",
+        "network",
+        "publish",
+        "since",
+        "status",
+        "volume",
+    ];
+}
 
 const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
@@ -52,7 +55,7 @@ pub(crate) fn select(
     image_of: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<Arc<ContainerView>>, Error> {
     for (key, values) in &options.filters {
-        if !KEYS.contains(&key.as_str()) {
+        if !ListOptions::FILTERS.contains(&key.as_str()) {
             return Err(Error::Invalid(format!("invalid filter '{key}'")));
         }
         if let Some(value) = values.iter().find(|value| !is_valid(key, value)) {
@@ -138,6 +141,10 @@ fn matches(view: &ContainerView, key: &str, value: &str, image_of: &dyn Fn(&str)
             .iter()
             .any(|endpoint| endpoint.network == value || endpoint.network_id.starts_with(value)),
         "status" => view.status.state.as_str() == value,
+        "volume" => view.mounts.iter().any(|mount| {
+            let name = if mount.name.is_empty() { &mount.source } else { &mount.name };
+            name == value || mount.destination == value
+        }),
         // Judged by the caller.
         _ => true,
     }

@@ -12,32 +12,13 @@ use crate::http::error::ApiError;
 use crate::http::params::Params;
 use crate::http::reply;
 
-const FILTERS: [&str; 16] = [
-    "ancestor",
-    "annotation",
-    "before",
-    "exited",
-    "expose",
-    "health",
-    "id",
-    "is-task",
-    "isolation",
-    "label",
-    "name",
-    "network",
-    "publish",
-    "since",
-    "status",
-    "volume",
-];
-
 pub(crate) async fn list(State(app): State<App>, params: Params) -> Result<Response, ApiError> {
     // -1 is Docker's "no limit".
     let limit = params.number::<i64>("limit")?.and_then(|limit| usize::try_from(limit).ok());
     let options = ListOptions {
         all: params.flag("all"),
         limit: limit.filter(|limit| *limit > 0),
-        filters: params.filters(&FILTERS)?.0,
+        filters: params.filters(&ListOptions::FILTERS)?.0,
     };
     let views = app.engine.list(&options)?;
     let shown: Vec<_> = views.iter().map(|view| convert::container::summary(view)).collect();
