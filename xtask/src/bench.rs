@@ -1,11 +1,15 @@
-//! `cargo xtask bench`: what a published port and a container's start cost, beside what they could cost at best.
+//! `cargo xtask bench`: what packets, containers and figures cost, beside what they cost with others and could cost at
+//! best.
 //!
 //! Everything is measured in one run, in turns, because a machine's mood changes: only the ratios of one run compare.
 
-mod latency;
+mod api;
 mod metrics;
 mod net;
+mod peer;
 mod report;
+mod run;
+mod work;
 
 use std::path::PathBuf;
 
@@ -23,13 +27,13 @@ use crate::workspace::{is_root, target_directory};
 enum Part {
     /// Ways of packets
     Net,
-    /// Starts of containers
-    Starts,
+    /// Starts of containers, commands in them, their ends and their memory
+    Run,
     /// Scrapes of the metrics
     Metrics,
 }
 
-/// Measure ways of packets and container starts beside their peers, and scrapes
+/// Measure ways of packets and lives of containers beside their peers, and scrapes
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Only this
@@ -41,9 +45,8 @@ pub(crate) struct Arguments {
     /// Seconds of each measurement of a way
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
     seconds: f64,
-    /// Starts of a container in each way; the median counts
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
-    starts: u32,
+    #[command(flatten)]
+    run: run::Extent,
     /// Scrapes with each number of containers; the median counts
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     scrapes: u32,
@@ -82,30 +85,33 @@ impl Arguments {
         ensure!(is_root(), "the bench makes network namespaces and loads BPF programs: run it as root");
         ensure!(self.seconds > 0.0 && self.seconds <= 60.0, "--seconds goes up to 60");
         setup::ensure(Purpose::Bench)?;
+        setup::ensure_peers();
         let binary = build::given_or_release(self.binary)?;
         let output = target_directory()?.join("bench");
         std::fs::create_dir_all(&output).with_context(|| format!("create {}", output.display()))?;
 
-        let stage = Stage::build(&binary, "beeline-bench", &["--accelerate-host"])?;
         let includes = |part| self.part.is_none_or(|only| only == part);
         let mut report = json!({ "machine": report::machine() });
         let mut tables = Vec::new();
         if includes(Part::Net) {
+            let stage = Stage::build(&binary, "beeline-bench", &["--accelerate-host"])?;
             let net = net::measure(&stage, &output, self.rounds, self.seconds)?;
+            stage.clear()?;
             report["net"] = net.json();
             tables.push(net.tables());
         }
-        if includes(Part::Starts) {
-            let starts = latency::measure(&stage, &output, self.starts)?;
-            report["starts"] = starts.json();
-            tables.push(starts.table());
+        if includes(Part::Run) {
+            let run = run::measure(&binary, &output, self.run)?;
+            report["run"] = run.json();
+            tables.push(run.table());
         }
         if includes(Part::Metrics) {
+            let stage = Stage::build(&binary, "beeline-bench", &[])?;
             let scrapes = metrics::measure(&stage, self.scrapes)?;
+            stage.clear()?;
             report["metrics"] = scrapes.json();
             tables.push(scrapes.table());
         }
-        stage.clear()?;
 
         println!("\n{}", tables.join("\n"));
         let file = output.join("bench.json");

@@ -59,3 +59,10 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
         Purpose::Build | Purpose::Vm | Purpose::Demo | Purpose::Bench => Ok(()),
     }
 }
+
+/// Puts other container engines and runtimes on the machine, as far as that can be done: what is missing is not measured.
+pub(crate) fn ensure_peers() {
+    if let Err(error) = apt::install(&needs::missing_peers()) {
+        note(&format!("without all of the peers: {error:#}"));
+    }
+}

@@ -97,6 +97,19 @@ const BENCH: &[Need] = &[
     Need::program("docker", &["docker-cli", "docker.io"]),
 ];
 
+/// What is measured beside Beeline.
+const PEERS: &[Need] = &[
+    Need::program("dockerd", &["docker.io"]),
+    Need::program("podman", &["podman"]),
+    Need::program("runc", &["runc"]),
+    Need::program("crun", &["crun"]),
+];
+
+/// The peers that are not on the machine.
+pub(crate) fn missing_peers() -> Vec<Need> {
+    PEERS.iter().filter(|need| !need.is_met()).copied().collect()
+}
+
 /// The needs of `purpose` that the machine does not meet.
 pub(crate) fn missing(purpose: Purpose) -> Vec<Need> {
     all(purpose).into_iter().filter(|need| !need.is_met()).collect()

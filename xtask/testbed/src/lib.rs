@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bare;
 pub mod command;
 mod daemon;
 mod images;
@@ -21,10 +22,11 @@ mod residue;
 mod sweep;
 mod topology;
 
+pub use bare::BareContainer;
 pub use daemon::{Daemon, Directories};
 pub use images::{busybox_tar, debian_tar};
 pub use namespace::NetNs;
-pub use residue::residue;
+pub use residue::{processes, residue};
 pub use sweep::sweep;
 pub use topology::{CLIENT_ADDRESS, HOST_ADDRESS, Topology, UPLINK};
 

@@ -52,7 +52,7 @@ pub(crate) fn mounts_below(dir: &Path) -> Vec<String> {
 
 /// Processes in the host's namespace (daemon, spawner, shims) or in the instance's control groups (containers), as
 /// their directories in /proc.
-pub(crate) fn processes(topology: &Topology) -> Vec<PathBuf> {
+pub fn processes(topology: &Topology) -> Vec<PathBuf> {
     let namespace = fs::metadata(topology.host.path()).map(|file| file.ino()).unwrap_or(0);
     let group = format!("/beeline/{}", topology.instance);
     let is_left = |process: &PathBuf| {
