@@ -142,6 +142,11 @@ pub fn remember(profile: LinuxSeccomp, program: Program) {
     REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner).push((profile, program));
 }
 
+/// Forgets all profiles: a process that needs none any more has their memory for others.
+pub fn forget() {
+    *REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+}
+
 /// Compiles Docker's default profile once and for all, for this process and those it forks: a spawner calls it before it
 /// forks shims, which then copy the program instead of compiling it.
 pub fn remember_default() {

@@ -26,15 +26,17 @@ pub(super) fn exit(code: Option<i32>, signal: Option<i32>) -> Exit {
     Exit { code, signal, oom_killed: false, at: Timestamp::now() }
 }
 
-/// Writes the exit file: whole or not at all, also if the machine loses power.
-pub(super) fn record(path: &Path, exit: &Exit) -> io::Result<()> {
+/// Writes the exit file: whole or not at all, whoever is killed. The file is returned for who has the time to wait for
+/// the disk ([`File::sync_data`]): before that, a machine that loses power may be left with an empty one, which is read
+/// as none.
+pub(super) fn record(path: &Path, exit: &Exit) -> io::Result<File> {
     let mut temporary = OsString::from(path);
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let mut file = File::create(&temporary)?;
     file.write_all(&serde_json::to_vec(exit)?)?;
-    file.sync_data()?;
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    Ok(file)
 }
 
 #[cfg(test)]

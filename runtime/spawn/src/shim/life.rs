@@ -61,10 +61,8 @@ impl Supervisor {
             log.finish(Timestamp::now());
             self.log_dropped = log.dropped();
         }
-        if !self.abandoned {
-            // A failure leaves the engine with the announcement alone; there is nobody else to tell.
-            let _ = exit::record(&self.request.exit_file, &exit);
-        }
+        // A failure leaves the engine with the announcement alone; there is nobody else to tell.
+        let recorded = if self.abandoned { None } else { exit::record(&self.request.exit_file, &exit).ok() };
         // The engine removes it as well: this is for when no daemon runs.
         let _ = self.cgroup.remove();
         self.terminal = None;
@@ -74,6 +72,10 @@ impl Supervisor {
             client.send(&Event::Exited(exit.clone()));
         }
         self.phase = Phase::Exited(exit);
+        // Only now: it takes milliseconds, and who was told that the container has ended waits for nothing of it.
+        if let Some(file) = recorded {
+            let _ = file.sync_data();
+        }
     }
 
     /// Lets go of clients that are served, gone or stuck; of the container, if its creator has gone too early.

@@ -65,6 +65,8 @@ pub(super) fn make(request: &ShimRequest, netns: Option<OwnedFd>) -> Result<Made
     let cgroup = Hierarchy::detect()?.cgroup(group.ok_or(Error::NoCgroup { path })?)?;
     recall_filter(&spec);
     let made = build(request, &spec, &cgroup, netns);
+    // Execs are given the container's own program.
+    seccomp::forget();
     if made.is_err() {
         // The reason why it could not be made says more than why it could not be removed.
         let _ = cgroup.remove();
