@@ -12,12 +12,14 @@
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use beeline_abi::{
-    Address, Device, DropReason, Endpoint, EthernetHeader, FlowKind, Network, Side, Tuple, device_flags,
-    ether, icmpv6 as types, ip, network_flags,
+    Address, Device, DropReason, Endpoint, EthernetHeader, FlowKind, Network, Side, device_flags, ether,
+    icmpv6 as types, ip, network_flags,
 };
 
 use crate::{
-    arp, conntrack, count,
+    arp,
+    conntrack::{self, Outbound},
+    count,
     ends::Ends,
     forward::{self, NoRoute},
     icmp_error::Embedded,
@@ -103,9 +105,9 @@ fn decide(
     }
     let plan = plan::new()?;
     let is_inside = network.contains(&packet.destination) || packet.destination.is_link_local();
-    if !is_inside && let Some(wire) = known(device, packet, network) {
-        plan.translate(&Ends::outbound(wire), 1);
-        plan.leave();
+    if !is_inside && let Some(flow) = known(device, packet, network) {
+        plan.translate(&Ends::outbound(flow.wire), 1);
+        plan.leave_by(flow.kind);
     } else if let Some(peer) = ENDPOINTS.find(&packet.destination.scoped(device.network)) {
         to_member(plan, device, packet, network, peer)?;
     } else if ADDRESSES.find(&packet.destination).is_some() {
@@ -144,9 +146,9 @@ fn of_no_global_address(
     }
 }
 
-/// The way of a packet that belongs to a flow with the outside: most do, and need no other look-up.
+/// The flow with the outside that a packet belongs to: most belong to one, and need no other look-up.
 #[inline(always)]
-fn known(device: &Device, packet: &Packet, network: &Network) -> Option<&'static Tuple> {
+fn known(device: &Device, packet: &Packet, network: &Network) -> Option<Outbound> {
     if !packet.has_ports() {
         return None;
     }
@@ -154,7 +156,7 @@ fn known(device: &Device, packet: &Packet, network: &Network) -> Option<&'static
     let is_internal = network.flags & network_flags::INTERNAL != 0;
     let is_open =
         found.kind == FlowKind::Published as u8 || found.kind == FlowKind::Masqueraded as u8 && !is_internal;
-    is_open.then_some(found.wire)
+    is_open.then_some(found)
 }
 
 /// To another container: directly, unless it is the answer to a flow that came through a published port.
@@ -270,8 +272,9 @@ fn to_outside(
     if packet.transport == Transport::Error {
         let embedded = Embedded::parse(ctx, packet)?;
         let found = embedded.flow_from_container(packet, device.generation);
-        embedded.plan_out(plan, packet, found.ok_or(DropReason::IcmpUnrelated)?.wire, 1);
-        plan.leave();
+        let flow = found.ok_or(DropReason::IcmpUnrelated)?;
+        embedded.plan_out(plan, packet, flow.wire, 1);
+        plan.leave_by(flow.kind);
         return Ok(());
     }
     if network.flags & network_flags::INTERNAL != 0 {
@@ -306,8 +309,8 @@ fn leave(
     network: &Network,
 ) -> Result<Option<i32>, DropReason> {
     let plan = plan::made()?;
-    let ends = plan.ends();
-    let (reason, kind, mtu) = match forward::route(ctx, packet, network, ends.source, ends.destination) {
+    let source = plan.route_source(packet);
+    let (reason, kind, mtu) = match forward::route(ctx, packet, network, &source, plan.ends().destination) {
         Ok(_) if packet.hops <= 1 => (DropReason::TtlExceeded, types::TIME_EXCEEDED, 0),
         Ok(route) => {
             if plan.is_new() {

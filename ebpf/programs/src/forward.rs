@@ -24,6 +24,10 @@ use crate::{
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
+/// That the mark counts (`BPF_FIB_LOOKUP_MARK`). Kernels before 6.10 do not know it, and refuse.
+const LOOKUP_MARK: u32 = 1 << 5;
+const EINVAL: i64 = 22;
+
 /// An Ethernet header as it is written.
 #[repr(C)]
 struct Header {
@@ -119,10 +123,7 @@ pub fn route(
         params.__bindgen_anon_3.ipv6_src = source.by_words().words;
         params.__bindgen_anon_4.ipv6_dst = destination.by_words().words;
     }
-    let size = size_of::<FibParams>() as i32;
-    // SAFETY: the helper reads and writes the structure alone.
-    let outcome = unsafe { bpf_fib_lookup(ctx.skb.skb.cast(), params, size, 0) };
-    match outcome as u32 {
+    match look_up(ctx, params) as u32 {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH => {}
         BPF_FIB_LKUP_RET_FRAG_NEEDED => {
             // SAFETY: with this outcome the kernel has written the route's MTU there.
@@ -145,6 +146,25 @@ pub fn route(
         }
     };
     Ok(Route { ifindex, next_hop, uplink })
+}
+
+/// Asks the kernel, with the mark that another program may have given the packet.
+#[inline(always)]
+fn look_up(ctx: &TcContext, params: &mut FibParams) -> i64 {
+    let size = size_of::<FibParams>() as i32;
+    let mark = skb::raw(ctx).mark;
+    if mark != 0 {
+        let [a, b, c, d] = mark.to_ne_bytes();
+        // It lies where the answer's hardware address is to come.
+        params.smac = [a, b, c, d, 0, 0];
+        // SAFETY: the helper reads and writes the structure alone.
+        let outcome = unsafe { bpf_fib_lookup(ctx.skb.skb.cast(), params, size, LOOKUP_MARK) };
+        if outcome != -EINVAL {
+            return outcome;
+        }
+    }
+    // SAFETY: as above.
+    unsafe { bpf_fib_lookup(ctx.skb.skb.cast(), params, size, 0) }
 }
 
 /// Sends out of a device to a neighbour; the kernel finds its hardware address and writes the frame's header.

@@ -4,7 +4,7 @@
 //! way that leads to it; and the verifier, which knows nothing of what it reads from a map, walks through it once.
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, btf_maps::PerCpuArray, macros::btf_map, programs::TcContext};
-use beeline_abi::{Address, DropReason, Endpoint, MacAddress, Network, Ports};
+use beeline_abi::{Address, DropReason, Endpoint, FlowKind, MacAddress, Network, Ports};
 
 use crate::{
     ends::Ends,
@@ -31,8 +31,10 @@ enum Way {
     Member,
     /// To the host's own stack, as if it came in by a device.
     Host,
-    /// To the outside by a route that is still to be looked up.
+    /// To the outside by a route that is still to be looked up: to the host's routing rules the container sends it.
     Leave,
+    /// The same of an answer, which goes by the way of the host's address that was asked.
+    Answer,
     /// To the outside.
     Outside,
 }
@@ -163,10 +165,16 @@ impl Plan {
         self.ifindex = LOOPBACK_IFINDEX;
     }
 
-    /// To the outside; what the packet is to bear is known.
+    /// To the outside, under its own address.
     #[inline(always)]
     pub fn leave(&mut self) {
         self.way = Way::Leave;
+    }
+
+    /// To the outside, by a flow of this [kind](FlowKind).
+    #[inline(always)]
+    pub fn leave_by(&mut self, kind: u8) {
+        self.way = if kind == FlowKind::Published as u8 { Way::Answer } else { Way::Leave };
     }
 
     /// To the outside, by a flow that begins with this packet.
@@ -179,7 +187,14 @@ impl Plan {
     /// Whether the packet leaves, by a route that is still to be looked up.
     #[inline(always)]
     pub fn is_leaving(&self) -> bool {
-        self.way == Way::Leave
+        matches!(self.way, Way::Leave | Way::Answer)
+    }
+
+    /// The source that the route is looked up for. Masquerade comes after routing, as the host's stack has it: a rule by
+    /// source is about the container, in the first packet of a flow and in all that follow.
+    #[inline(always)]
+    pub fn route_source(&self, packet: &Packet) -> Address {
+        if self.way == Way::Answer { self.outer.source.by_words() } else { packet.source.by_words() }
     }
 
     /// Whether the packet goes on as it is.
@@ -236,7 +251,7 @@ fn translate(ctx: &TcContext, packet: &Packet, plan: &mut Plan) -> Result<(), Dr
 #[inline(always)]
 fn hand_on(ctx: &TcContext, packet: &Packet, plan: &Plan) -> Verdict {
     match plan.way {
-        Way::Past | Way::Leave => Ok(TC_ACT_UNSPEC),
+        Way::Past | Way::Leave | Way::Answer => Ok(TC_ACT_UNSPEC),
         Way::Container => {
             forward::frame(ctx, packet, &plan.destination_mac, &plan.source_mac)?;
             forward::into_container(ctx, plan.ifindex, plan.slot)

@@ -15,7 +15,7 @@ fn published() -> Option<Bed> {
 }
 
 /// A shell line that sends a datagram from a connected socket and prints the first that comes back.
-fn udp(address: &str, port: u16) -> String {
+pub(crate) fn udp(address: &str, port: u16) -> String {
     format!(
         "bash -c 'exec 3<>/dev/udp/{address}/{port}; echo hello >&3; timeout 5 dd bs=2000 count=1 status=none <&3'"
     )

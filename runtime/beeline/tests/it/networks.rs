@@ -5,7 +5,7 @@ use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS};
 use crate::bed::{Bed, shell};
 
 /// Runs a line in the network namespace of a container, with the host's programs.
-fn inside(bed: &Bed, container: &str, line: &str) -> beeline_testbed::command::Output {
+pub(crate) fn inside(bed: &Bed, container: &str, line: &str) -> beeline_testbed::command::Output {
     let pid = bed.inspect(container, "{{.State.Pid}}");
     shell(bed.topology.host.command("sh"), &format!("nsenter -t {pid} -n {line}"))
 }

@@ -56,6 +56,8 @@ pub(super) struct Generations {
     endpoints: HashMap<Address, (u32, u32)>,
     publishes: HashMap<u32, u32>,
     networks: Vec<u32>,
+    /// The host's own addresses.
+    host: HashSet<Address>,
 }
 
 impl Generations {
@@ -70,8 +72,12 @@ impl Generations {
         // Of a container that talks to one of its own host, both ends are known.
         let has_client =
             flow.kind != FlowKind::Hairpin as u8 || self.endpoints.contains_key(&flow.counterpart.remote);
+        // Nobody answers to an address that the host has lost: a socket that goes on sending is to get another.
+        let has_address =
+            flow.kind != FlowKind::Masqueraded as u8 || self.host.contains(&flow.counterpart.local);
         let is_alive = generation == flow.endpoint_generation
             && has_client
+            && has_address
             && (flow.publish == NO_PUBLISH
                 || self.publishes.get(&flow.publish) == Some(&flow.publish_generation));
         is_alive.then_some(network)
@@ -82,6 +88,7 @@ impl State {
     /// What flows must agree with now.
     pub(super) fn generations(&self) -> Result<Generations, Error> {
         let networks: Result<Vec<u32>, _> = self.tables.networks.keys().collect();
+        let host: Result<HashSet<Address>, _> = self.tables.addresses.keys().collect();
         Ok(Generations {
             endpoints: self
                 .devices
@@ -90,6 +97,7 @@ impl State {
                 .collect(),
             publishes: self.publishes.iter().map(|(slot, entry)| (*slot, entry.generation)).collect(),
             networks: networks.map_err(failed("read", "NETWORKS"))?,
+            host: host.map_err(failed("read", "ADDRESSES"))?,
         })
     }
 

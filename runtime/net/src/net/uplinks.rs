@@ -60,7 +60,12 @@ impl Inner {
         let addresses = host.local_addresses();
         if uplinks.addresses.as_ref() != Some(&addresses) {
             self.datapath.set_local_addresses(&Vec::from_iter(addresses.iter().copied()))?;
+            let has_lost = uplinks.addresses.as_ref().is_some_and(|known| !known.is_subset(&addresses));
             uplinks.addresses = Some(addresses);
+            if has_lost {
+                // What left under an address that is gone begins anew, under one that is there.
+                self.datapath.expire_flows()?;
+            }
         }
         Ok(())
     }
