@@ -17,7 +17,7 @@ mod router;
 mod serve;
 
 pub use listener::{HostAddr, InvalidHost, ListenError, Listener};
-pub use metrics::serve_metrics;
+pub use metrics::{MetricsOptions, WebConfig, WebConfigError, serve_metrics};
 pub use serve::serve;
 
 /// The version this API says its server has.

@@ -1,54 +1,53 @@
-//! The endpoint Prometheus scrapes.
+//! The endpoint Prometheus scrapes, with what else is served there.
+
+mod access;
+mod scrape;
+mod server;
+mod tls;
+mod web_config;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use beeline_engine::Engine;
-use beeline_metrics::{CONTENT_TYPE as EXPOSITION, Exporter, LabelChoice};
+use beeline_metrics::{Exporter, LabelChoice};
+use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::access::Access;
+use self::scrape::Scrape;
+pub use self::web_config::{WebConfig, WebConfigError};
 use crate::VERSION;
 
-#[derive(Clone)]
-struct Scrape {
-    engine: Engine,
-    exporter: Arc<Exporter>,
+/// What the endpoint serves, and to whom.
+#[derive(Debug, Default)]
+pub struct MetricsOptions {
+    /// The containers' labels that their series get; all if not given.
+    pub labels: Option<Vec<String>>,
+    /// The sources that are answered; all if empty.
+    pub allow: Vec<IpNet>,
+    /// Certificates and users.
+    pub web_config: Option<WebConfig>,
+    /// Whether the built-in page is served.
+    pub page: bool,
 }
 
-/// Serves `GET /metrics` until `shutdown` is cancelled. `labels` are the containers' labels that their series get; all
-/// if not given.
+/// Serves `GET /metrics` until `shutdown` is cancelled.
 pub async fn serve_metrics(
     listener: TcpListener,
     engine: Engine,
-    labels: Option<Vec<String>>,
+    options: MetricsOptions,
     shutdown: CancellationToken,
 ) {
-    let labels = labels.map(LabelChoice::only).unwrap_or_default();
+    let labels = options.labels.map(LabelChoice::only).unwrap_or_default();
     let exporter = Arc::new(Exporter::new(VERSION, engine.recorder().clone(), labels));
-    let scrape = Scrape { engine, exporter };
-    let router = Router::new().route("/metrics", get(metrics)).with_state(scrape);
-    let serve = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
-    if let Err(error) = serve.await {
-        tracing::error!(%error, "the metrics endpoint ended");
-    }
-}
-
-async fn metrics(State(Scrape { engine, exporter }): State<Scrape>) -> Response {
-    let rendered = tokio::task::spawn_blocking(move || exporter.render(&engine.metrics())).await;
-    match rendered {
-        Ok(Ok(text)) => ([(CONTENT_TYPE, HeaderValue::from_static(EXPOSITION))], text).into_response(),
-        Ok(Err(error)) => failed(&error),
-        Err(error) => failed(&error),
-    }
-}
-
-fn failed(error: &dyn std::error::Error) -> Response {
-    tracing::error!(%error, "render the metrics");
-    (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
+    let access = Arc::new(Access::new(options.allow, options.web_config));
+    let router = Router::new()
+        .route("/metrics", get(scrape::metrics))
+        .with_state(Scrape { engine, exporter })
+        .layer(from_fn_with_state(access.clone(), access::guard));
+    server::serve(listener, router, access, shutdown).await;
 }

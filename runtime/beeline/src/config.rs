@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -20,12 +20,15 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 
 mod log_level;
+mod metrics;
 mod policy;
 mod pools;
 mod security;
 mod timeouts;
 
 pub(crate) use log_level::LogLevel;
+pub(crate) use metrics::MetricsSettings;
+use metrics::{MetricsFlags, MetricsKeys, metrics};
 use policy::{Devices, NotNeeded, PolicyFlags, acceleration, guard, rules};
 use pools::{PoolEntry, parse_pool, to_pool};
 use security::{SecurityFlags, SecurityKeys, UlimitEntry, security};
@@ -34,7 +37,6 @@ use timeouts::{Given, timeouts};
 const DEFAULT_FILE: &str = "/etc/beeline/daemon.json";
 const DEFAULT_ROOT: &str = "/var/lib/beeline";
 const DEFAULT_RUN: &str = "/run/beeline";
-const DEFAULT_METRICS: &str = "127.0.0.1:9323";
 
 /// Run the daemon
 #[derive(Debug, Parser)]
@@ -49,13 +51,8 @@ pub(crate) struct Flags {
     /// A socket to listen on: unix://PATH or tcp://ADDRESS:PORT; may be repeated [default: unix://RUN/beeline.sock]
     #[arg(short = 'H', long, value_name = "URL")]
     host: Vec<String>,
-    /// Where Prometheus scrapes, or "off" [default: 127.0.0.1:9323]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    metrics_addr: Option<String>,
-    /// The labels of containers that their metrics get, such as org.example.team,org.example.*; those of compose always do
-    /// [default: all]
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    metrics_labels: Option<Vec<String>>,
+    #[command(flatten)]
+    metrics: MetricsFlags,
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
@@ -134,6 +131,9 @@ struct File {
     hosts: Option<Vec<String>>,
     metrics_addr: Option<String>,
     metrics_labels: Option<Vec<String>>,
+    metrics_web_config: Option<PathBuf>,
+    metrics_allow: Option<Vec<String>>,
+    metrics_page: Option<bool>,
     instance: Option<String>,
     log_level: Option<LogLevel>,
     debug: Option<bool>,
@@ -171,8 +171,7 @@ pub(crate) struct Settings {
     pub(crate) root: PathBuf,
     pub(crate) run: PathBuf,
     pub(crate) hosts: Vec<HostAddr>,
-    pub(crate) metrics: Option<SocketAddr>,
-    pub(crate) metrics_labels: Option<Vec<String>>,
+    pub(crate) metrics: MetricsSettings,
     pub(crate) instance: Option<InstanceId>,
     pub(crate) log_level: LogLevel,
     pub(crate) bip: Option<Ipv4Net>,
@@ -217,7 +216,13 @@ impl Settings {
             Some(hosts) => hosts.iter().map(|host| host.parse()).collect::<Result<_, InvalidHost>>()?,
             None => vec![HostAddr::Unix(run.join("beeline.sock"))],
         };
-        let metrics = either("metrics-addr", flags.metrics_addr, file.metrics_addr)?;
+        let metrics_keys = MetricsKeys {
+            addr: file.metrics_addr,
+            labels: file.metrics_labels,
+            web_config: file.metrics_web_config,
+            allow: file.metrics_allow,
+            page: file.metrics_page,
+        };
         let instance = either("instance", flags.instance, file.instance)?;
         let flag_pools = (!flags.default_address_pool.is_empty()).then_some(flags.default_address_pool);
         let file_pools = file.default_address_pools.map(|pools| pools.iter().map(to_pool).collect());
@@ -226,8 +231,7 @@ impl Settings {
         Ok(Self {
             root: either("root", flags.root, file.data_root)?.unwrap_or_else(|| DEFAULT_ROOT.into()),
             hosts,
-            metrics: metrics_address(metrics.as_deref().unwrap_or(DEFAULT_METRICS))?,
-            metrics_labels: either("metrics-labels", flags.metrics_labels, file.metrics_labels)?,
+            metrics: metrics(flags.metrics, metrics_keys)?,
             instance: instance.map(|name| name.parse()).transpose()?,
             log_level: either("log-level", flag_level, file_level)?.unwrap_or_default(),
             bip: either("bip", flags.bip, file.bip)?,
@@ -328,16 +332,6 @@ fn either<T: fmt::Debug>(key: &str, flag: Option<T>, file: Option<T>) -> Result<
     }
 }
 
-fn metrics_address(text: &str) -> Result<Option<SocketAddr>> {
-    if text.is_empty() || text == "off" {
-        return Ok(None);
-    }
-    let address = text.parse().with_context(|| {
-        format!("invalid metrics address {text:?}: use an address and a port, such as {DEFAULT_METRICS}, or \"off\"")
-    })?;
-    Ok(Some(address))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,7 +349,7 @@ mod tests {
         let settings = Settings::merge(flags(&[]), File::default()).unwrap();
         assert_eq!(settings.root, Path::new(DEFAULT_ROOT));
         assert_eq!(settings.hosts, [HostAddr::Unix("/run/beeline/beeline.sock".into())]);
-        assert_eq!(settings.metrics, Some("127.0.0.1:9323".parse().unwrap()));
+        assert_eq!(settings.metrics.address, Some("127.0.0.1:9323".parse().unwrap()));
         assert_eq!(settings.log_level, LogLevel::Info);
     }
 
@@ -369,18 +363,36 @@ mod tests {
     fn the_file_has_dockers_keys() {
         let file = parse(
             r#"{ "data-root": "/data", "hosts": ["unix:///a.sock", "tcp://127.0.0.1:2375"], "debug": true,
-                 "metrics-addr": "off", "metrics-labels": ["org.example.*"], "bip": "172.30.0.1/24", "ipv6": true,
+                 "metrics-addr": "off", "bip": "172.30.0.1/24", "ipv6": true,
                  "default-address-pools": [{ "base": "10.10.0.0/16", "size": 26 }] }"#,
         );
         let settings = Settings::merge(flags(&[]), file.unwrap()).unwrap();
         assert_eq!(settings.root, Path::new("/data"));
         assert_eq!(settings.hosts.len(), 2);
-        assert_eq!(settings.metrics, None);
-        assert_eq!(settings.metrics_labels.as_deref(), Some(&["org.example.*".to_owned()][..]));
+        assert_eq!(settings.metrics.address, None);
         assert_eq!(settings.log_level, LogLevel::Debug);
         assert_eq!(settings.bip, Some("172.30.0.1/24".parse().unwrap()));
         assert!(settings.ipv6);
         assert_eq!(settings.address_pools, [AddressPool { base: "10.10.0.0/16".parse().unwrap(), size: 26 }]);
+    }
+
+    #[test]
+    fn settings_of_the_metrics_come_from_flags_or_from_the_file() {
+        let args = [
+            "--metrics-addr",
+            "192.0.2.1:1",
+            "--metrics-labels",
+            "a,b.*",
+            "--metrics-web-config",
+            "/web.yml",
+        ];
+        let more = ["--metrics-allow", "192.0.2.0/24,::1", "--metrics-page", "off"];
+        let by_flags = Settings::merge(flags(&[&args[..], &more].concat()), File::default()).unwrap();
+        let file = parse(
+            r#"{ "metrics-addr": "192.0.2.1:1", "metrics-labels": ["a", "b.*"], "metrics-web-config": "/web.yml",
+                 "metrics-allow": ["192.0.2.0/24", "::1"], "metrics-page": false }"#,
+        );
+        assert_eq!(by_flags, Settings::merge(flags(&[]), file.unwrap()).unwrap());
     }
 
     #[test]

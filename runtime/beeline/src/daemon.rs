@@ -43,7 +43,7 @@ fn start(flags: Flags) -> Result<()> {
     let validate = flags.validate;
     let settings = Settings::load(flags)?;
     if validate {
-        return Ok(());
+        return settings.metrics.options().map(drop);
     }
     if !geteuid().is_root() {
         bail!(
@@ -127,18 +127,14 @@ async fn serve_metrics(
     engine: &Engine,
     stop: &CancellationToken,
 ) -> Result<Option<tokio::task::JoinHandle<()>>> {
-    let Some(address) = settings.metrics else { return Ok(None) };
+    let Some(address) = settings.metrics.address else { return Ok(None) };
+    let options = settings.metrics.options()?;
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!(
             "listen for metrics on {address}; choose another with --metrics-addr, or switch it off with `off`"
         )
     })?;
-    Ok(Some(tokio::spawn(beeline_api::serve_metrics(
-        listener,
-        engine.clone(),
-        settings.metrics_labels.clone(),
-        stop.clone(),
-    ))))
+    Ok(Some(tokio::spawn(beeline_api::serve_metrics(listener, engine.clone(), options, stop.clone()))))
 }
 
 /// Tells a service manager that the daemon answers (sd_notify(3)): one datagram to the socket it names.

@@ -1,4 +1,4 @@
-//! Turns a [`Snapshot`] into the Prometheus text exposition format.
+//! Turns a [`Snapshot`] into the Prometheus text exposition format or OpenMetrics.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,10 +12,26 @@ use prometheus::{Encoder, TextEncoder};
 use crate::disk::DiskUsage;
 use crate::family;
 use crate::page::{Labels, Page};
-use crate::{LabelChoice, Recorder, Sample, Snapshot};
+use crate::{LabelChoice, Recorder, Sample, Snapshot, openmetrics};
 
-/// The Content-Type of [`Exporter::render`]'s text (Prometheus exposition formats, text 0.0.4).
-pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+/// The format of an exposition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The Content-Type of such a text.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => prometheus::TEXT_FORMAT,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
 
 /// Why an exposition could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +66,19 @@ impl Exporter {
         }
     }
 
-    /// Samples every container of `snapshot` and writes the exposition.
+    /// Samples every container of `snapshot` and writes the exposition in Prometheus' text format.
     ///
     /// # Errors
     /// When two families clash, which is a defect of this crate.
     pub fn render(&self, snapshot: &Snapshot) -> Result<String, Error> {
+        self.render_as(snapshot, Format::Text)
+    }
+
+    /// The same in a format.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_as(&self, snapshot: &Snapshot, format: Format) -> Result<String, Error> {
         let began = Instant::now();
         let mut page = Page::default();
         let mut failures = 0;
@@ -74,10 +98,16 @@ impl Exporter {
         let mut families = page.into_families();
         families.extend(self.recorder.collect());
         families.extend(self.process.collect());
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&families, &mut text)?;
+        let text = match format {
+            Format::Text => {
+                let mut text = Vec::new();
+                TextEncoder::new().encode(&families, &mut text)?;
+                String::from_utf8_lossy(&text).into_owned()
+            }
+            Format::OpenMetrics => openmetrics::encode(&families),
+        };
         self.recorder.scrape(began.elapsed(), failures);
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        Ok(text)
     }
 
     fn daemon(&self, page: &mut Page, snapshot: &Snapshot) {

@@ -17,6 +17,7 @@ mod exporter;
 pub mod family;
 mod host;
 mod label;
+mod openmetrics;
 mod page;
 mod pressure;
 mod process;
@@ -25,7 +26,7 @@ mod sample;
 mod snapshot;
 
 pub use block_io::BlockIo;
-pub use exporter::{CONTENT_TYPE, Error, Exporter};
+pub use exporter::{Error, Exporter, Format};
 pub use host::HostCpu;
 pub use label::LabelChoice;
 pub use pressure::{Pressure, Stall};
