@@ -1,6 +1,7 @@
 //! The endpoint Prometheus scrapes, with what else is served there.
 
 mod access;
+mod discovery;
 mod scrape;
 mod server;
 mod tls;
@@ -31,11 +32,9 @@ pub struct MetricsOptions {
     pub allow: Vec<IpNet>,
     /// Certificates and users.
     pub web_config: Option<WebConfig>,
-    /// Whether the built-in page is served.
-    pub page: bool,
 }
 
-/// Serves `GET /metrics` until `shutdown` is cancelled.
+/// Serves `GET /metrics` and `GET /sd` until `shutdown` is cancelled.
 pub async fn serve_metrics(
     listener: TcpListener,
     engine: Engine,
@@ -47,6 +46,7 @@ pub async fn serve_metrics(
     let access = Arc::new(Access::new(options.allow, options.web_config));
     let router = Router::new()
         .route("/metrics", get(scrape::metrics))
+        .route("/sd", get(discovery::targets))
         .with_state(Scrape { engine, exporter })
         .layer(from_fn_with_state(access.clone(), access::guard));
     server::serve(listener, router, access, shutdown).await;

@@ -133,7 +133,6 @@ struct File {
     metrics_labels: Option<Vec<String>>,
     metrics_web_config: Option<PathBuf>,
     metrics_allow: Option<Vec<String>>,
-    metrics_page: Option<bool>,
     instance: Option<String>,
     log_level: Option<LogLevel>,
     debug: Option<bool>,
@@ -221,7 +220,6 @@ impl Settings {
             labels: file.metrics_labels,
             web_config: file.metrics_web_config,
             allow: file.metrics_allow,
-            page: file.metrics_page,
         };
         let instance = either("instance", flags.instance, file.instance)?;
         let flag_pools = (!flags.default_address_pool.is_empty()).then_some(flags.default_address_pool);
@@ -386,11 +384,11 @@ mod tests {
             "--metrics-web-config",
             "/web.yml",
         ];
-        let more = ["--metrics-allow", "192.0.2.0/24,::1", "--metrics-page", "off"];
+        let more = ["--metrics-allow", "192.0.2.0/24,::1"];
         let by_flags = Settings::merge(flags(&[&args[..], &more].concat()), File::default()).unwrap();
         let file = parse(
             r#"{ "metrics-addr": "192.0.2.1:1", "metrics-labels": ["a", "b.*"], "metrics-web-config": "/web.yml",
-                 "metrics-allow": ["192.0.2.0/24", "::1"], "metrics-page": false }"#,
+                 "metrics-allow": ["192.0.2.0/24", "::1"] }"#,
         );
         assert_eq!(by_flags, Settings::merge(flags(&[]), file.unwrap()).unwrap());
     }

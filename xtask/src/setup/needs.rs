@@ -74,6 +74,7 @@ const TEST: &[Need] = &[
     Need::program("pgrep", &["procps"]),
     Need::program("prometheus", &["prometheus"]),
     Need::program("promtool", &["prometheus"]),
+    Need::program("openssl", &["openssl"]),
     Need::program("skopeo", &["skopeo"]),
     Need::program("busybox", &["busybox-static"]),
     Need::program("tcpdump", &["tcpdump"]),

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use beeline_api::{MetricsOptions, WebConfig};
 use beeline_engine::parse_sources;
 use clap::Args;
-use clap::builder::BoolishValueParser;
 use ipnet::IpNet;
 
 use super::either;
@@ -29,9 +28,6 @@ pub(super) struct MetricsFlags {
     /// Answer only these addresses and subnets there [default: all]
     #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
     metrics_allow: Option<Vec<String>>,
-    /// Whether the built-in page is served there, too [default: on]
-    #[arg(long, value_name = "on|off", value_parser = BoolishValueParser::new())]
-    metrics_page: Option<bool>,
 }
 
 /// The same in daemon.json.
@@ -41,7 +37,6 @@ pub(super) struct MetricsKeys {
     pub(super) labels: Option<Vec<String>>,
     pub(super) web_config: Option<PathBuf>,
     pub(super) allow: Option<Vec<String>>,
-    pub(super) page: Option<bool>,
 }
 
 /// What the endpoint is to be.
@@ -52,7 +47,6 @@ pub(crate) struct MetricsSettings {
     labels: Option<Vec<String>>,
     web_config: Option<PathBuf>,
     allow: Vec<IpNet>,
-    page: bool,
 }
 
 impl MetricsSettings {
@@ -63,7 +57,6 @@ impl MetricsSettings {
             labels: self.labels.clone(),
             allow: self.allow.clone(),
             web_config: self.web_config.as_ref().map(open).transpose()?,
-            page: self.page,
         })
     }
 }
@@ -76,7 +69,6 @@ pub(super) fn metrics(flags: MetricsFlags, file: MetricsKeys) -> Result<MetricsS
         labels: either("metrics-labels", flags.metrics_labels, file.labels)?,
         web_config: either("metrics-web-config", flags.metrics_web_config, file.web_config)?,
         allow: allow.transpose()?.unwrap_or_default(),
-        page: either("metrics-page", flags.metrics_page, file.page)?.unwrap_or(true),
     })
 }
 
@@ -110,10 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn without_settings_the_endpoint_is_local_and_has_its_page() {
+    fn without_settings_the_endpoint_is_local_and_answers_everybody_there() {
         let settings = from_file(MetricsKeys::default()).unwrap();
         assert_eq!(settings.address, Some("127.0.0.1:9323".parse().unwrap()));
-        assert!(settings.page && settings.allow.is_empty());
+        assert!(settings.allow.is_empty());
         let off = from_file(MetricsKeys { addr: Some("off".into()), ..MetricsKeys::default() }).unwrap();
         assert_eq!(off.address, None);
     }

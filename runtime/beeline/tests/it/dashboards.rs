@@ -46,19 +46,25 @@ fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dashboards").join(path)
 }
 
-/// A Prometheus with the shipped configuration that scrapes once a second, so that the tests need not wait for minutes.
-struct Prometheus<'a> {
+/// A Prometheus in the host's namespace.
+pub(crate) struct Prometheus<'a> {
     bed: &'a Bed,
     process: Child,
 }
 
 impl<'a> Prometheus<'a> {
+    /// One with the shipped configuration that scrapes once a second, so that the tests need not wait for minutes.
     fn start(bed: &'a Bed) -> Self {
         let rules = shipped("prometheus/rules/beeline.yml");
         let config = fs::read_to_string(shipped("prometheus/prometheus.yml")).unwrap();
         let config = config
             .replace("interval: 15s", "interval: 1s")
             .replace("rules/beeline.yml", &rules.display().to_string());
+        Self::with_config(bed, &config)
+    }
+
+    /// One with a configuration.
+    pub(crate) fn with_config(bed: &'a Bed, config: &str) -> Self {
         let file = bed.dirs.path().join("prometheus.yml");
         fs::write(&file, config).unwrap();
         let process = bed
@@ -91,7 +97,8 @@ impl<'a> Prometheus<'a> {
         found.iter().map(|series| series["value"][1].as_str().unwrap().to_owned()).collect()
     }
 
-    fn finds(&self, query: &str) -> bool {
+    /// Whether a query finds anything now.
+    pub(crate) fn finds(&self, query: &str) -> bool {
         self.values(query).iter().any(|value| value != "NaN")
     }
 }

@@ -16,6 +16,7 @@ mod bed;
 mod client;
 mod continuity;
 mod dashboards;
+mod endpoint;
 mod exec;
 mod files;
 mod health;
