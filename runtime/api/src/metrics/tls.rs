@@ -63,7 +63,7 @@ impl TlsFile {
             all.into_iter().filter(|(version, _)| wanted(*version)).map(|(_, version)| version).collect();
         if versions.is_empty() {
             let reason = "no version is left between it and max_version";
-            return Err(WebConfigError::setting("tls_server_config.min_version", reason));
+            return Err(WebConfigError::setting("tls_server_config.min_version", &reason));
         }
         Ok(versions)
     }
@@ -73,57 +73,57 @@ impl TlsFile {
 pub(super) fn server(file: &TlsFile, directory: &Path) -> Result<Arc<ServerConfig>, WebConfigError> {
     for (key, path) in [("cert_file", &file.cert_file), ("key_file", &file.key_file)] {
         if path.as_os_str().is_empty() {
-            return Err(WebConfigError::setting("tls_server_config", format!("{key} is missing")));
+            return Err(WebConfigError::setting("tls_server_config", &format!("{key} is missing")));
         }
     }
     let chain = certificates("tls_server_config.cert_file", &directory.join(&file.cert_file))?;
     let key_path = directory.join(&file.key_file);
     let key = PrivateKeyDer::from_pem_file(&key_path)
-        .map_err(|error| pem("tls_server_config.key_file", &key_path, error))?;
+        .map_err(|error| pem("tls_server_config.key_file", &key_path, &error))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&file.versions()?)
-        .map_err(|error| WebConfigError::setting("tls_server_config", error))?;
+        .map_err(|error| WebConfigError::setting("tls_server_config", &error))?;
     let builder = match (file.client_auth_type, file.client_ca_file.as_os_str().is_empty()) {
         (ClientAuth::NoClientCert, true) => builder.with_no_client_auth(),
         (ClientAuth::NoClientCert, false) => {
             let reason = "a client_ca_file is of no use without it: say RequireAndVerifyClientCert";
-            return Err(WebConfigError::setting("tls_server_config.client_auth_type", reason));
+            return Err(WebConfigError::setting("tls_server_config.client_auth_type", &reason));
         }
         (_, true) => {
             let reason = "client_auth_type asks for it: name the authority of the clients' certificates";
-            return Err(WebConfigError::setting("tls_server_config.client_ca_file", reason));
+            return Err(WebConfigError::setting("tls_server_config.client_ca_file", &reason));
         }
         (asked, false) => {
             let key = "tls_server_config.client_ca_file";
             let mut roots = RootCertStore::empty();
             for certificate in certificates(key, &directory.join(&file.client_ca_file))? {
-                roots.add(certificate).map_err(|error| WebConfigError::setting(key, error))?;
+                roots.add(certificate).map_err(|error| WebConfigError::setting(key, &error))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match asked {
                 ClientAuth::VerifyClientCertIfGiven => verifier.allow_unauthenticated(),
                 _ => verifier,
             };
-            builder.with_client_cert_verifier(verifier.build().map_err(|e| WebConfigError::setting(key, e))?)
+            builder.with_client_cert_verifier(verifier.build().map_err(|e| WebConfigError::setting(key, &e))?)
         }
     };
     let mut config = builder
         .with_single_cert(chain, key)
-        .map_err(|error| WebConfigError::setting("tls_server_config: certificate and key", error))?;
+        .map_err(|error| WebConfigError::setting("tls_server_config: certificate and key", &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, WebConfigError> {
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
-    let found = read().map_err(|error| pem(key, path, error))?;
+    let found = read().map_err(|error| pem(key, path, &error))?;
     if found.is_empty() {
-        return Err(WebConfigError::setting(key, format!("{} holds no certificate in PEM", path.display())));
+        return Err(WebConfigError::setting(key, &format!("{} holds no certificate in PEM", path.display())));
     }
     Ok(found)
 }
 
-fn pem(key: &'static str, path: &Path, error: impl std::fmt::Display) -> WebConfigError {
-    WebConfigError::setting(key, format!("{}: {error}", path.display()))
+fn pem(key: &'static str, path: &Path, error: &impl std::fmt::Display) -> WebConfigError {
+    WebConfigError::setting(key, &format!("{}: {error}", path.display()))
 }

@@ -45,7 +45,7 @@ pub enum WebConfigError {
 }
 
 impl WebConfigError {
-    pub(super) fn setting(key: &'static str, reason: impl ToString) -> Self {
+    pub(super) fn setting(key: &'static str, reason: &impl ToString) -> Self {
         Self::Setting { key, reason: reason.to_string() }
     }
 }
@@ -178,7 +178,7 @@ fn users(users: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, We
             let reason = format!(
                 "the password of {user:?} is no bcrypt hash ({error}); make one with htpasswd -nBC 10 {user}"
             );
-            WebConfigError::setting("basic_auth_users", reason)
+            WebConfigError::setting("basic_auth_users", &reason)
         })?;
     }
     Ok(users)
@@ -187,10 +187,10 @@ fn users(users: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, We
 fn headers(file: &HttpFile) -> Result<HeaderMap, WebConfigError> {
     if file.http2 {
         let reason = "HTTP/2 is not supported: leave it out, HTTP/1.1 is spoken";
-        return Err(WebConfigError::setting("http_server_config.http2", reason));
+        return Err(WebConfigError::setting("http_server_config.http2", &reason));
     }
     let header = |(name, value): (&String, &String)| {
-        let invalid = |reason: String| WebConfigError::setting("http_server_config.headers", reason);
+        let invalid = |reason: String| WebConfigError::setting("http_server_config.headers", &reason);
         let known = HEADERS.iter().find(|known| name.eq_ignore_ascii_case(known));
         let known = known.ok_or_else(|| invalid(format!("{name:?} is none of {}", HEADERS.join(", "))))?;
         let value = HeaderValue::from_str(value).map_err(|error| invalid(format!("{name}: {error}")))?;
