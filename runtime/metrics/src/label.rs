@@ -43,7 +43,7 @@ impl LabelChoice {
 
 /// Replaces what a label name may not hold, as cAdvisor does: `com.docker.compose.project` becomes
 /// `com_docker_compose_project`.
-fn sanitize(name: &str) -> String {
+pub fn sanitize(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 

@@ -28,7 +28,7 @@ mod snapshot;
 pub use block_io::BlockIo;
 pub use exporter::{Error, Exporter, Format};
 pub use host::HostCpu;
-pub use label::LabelChoice;
+pub use label::{LabelChoice, sanitize};
 pub use pressure::{Pressure, Stall};
 pub use recorder::Recorder;
 pub use sample::{Cpu, Memory, Sample};

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use beeline_engine::{ContainerView, ListOptions, Protocol};
+use beeline_metrics::sanitize;
 use serde::Serialize;
 
 use super::scrape::Scrape;
@@ -101,9 +102,4 @@ fn port(view: &ContainerView, scheme: &str) -> Result<u16, String> {
 
 fn label<'a>(view: &'a ContainerView, name: &str) -> Option<&'a str> {
     view.config.labels.get(name).map(String::as_str)
-}
-
-/// A label's name as part of a name of Prometheus', which has letters, digits and `_`.
-fn sanitize(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
