@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use beeline_testbed::command::{self, Output, eventually};
-use beeline_testbed::{Daemon, Directories, Topology, residue};
+use beeline_testbed::{Daemon, Directories, Topology, residue, sweep};
 
 /// A daemon in a topology of its own.
 pub(crate) struct Bed {
@@ -160,8 +160,9 @@ impl Bed {
 
     /// Removes every container and stops the daemon. What is left then is a defect.
     fn end(&mut self) -> Vec<String> {
-        if self.daemon.is_none() && self.dirs.root().exists() {
-            // A test that ends with a killed daemon still owes a clean end: its successor reconciles.
+        if self.daemon.is_none() && self.dirs.root().exists() && !thread::panicking() {
+            // A test that ends with a killed daemon still owes a clean end: its successor reconciles. After a panic it
+            // may have been the start that failed.
             self.start();
         }
         let mut failures = Vec::new();
@@ -196,9 +197,14 @@ impl Drop for Bed {
             eprintln!("--- the daemon's log\n{}", self.dirs.log());
             let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
             eprintln!("--- left behind: {left:?}");
+            sweep(&self.topology, &self.dirs);
             return;
         }
         let failures = self.end();
+        if !failures.is_empty() {
+            // Told below; what stays in the kernel would fail the tests of others.
+            sweep(&self.topology, &self.dirs);
+        }
         assert!(failures.is_empty(), "left behind:\n{}\n--- log\n{}", failures.join("\n"), self.dirs.log());
     }
 }
@@ -241,4 +247,20 @@ pub(crate) fn with_input(mut command: Command, input: &[u8]) -> Output {
 fn succeeded(program: &str, args: &[&str], output: &Output) -> String {
     assert!(output.status.success(), "{program} {args:?}: {output}");
     output.text()
+}
+
+#[test]
+fn a_bed_whose_daemon_does_not_start_is_swept() {
+    let Some(mut bed) = Bed::without_daemon() else { return };
+    // The host has no such address, which is found out after the datapath is pinned.
+    std::fs::write(bed.dirs.config(), r#"{"metrics-addr": "192.0.2.99:1"}"#).unwrap();
+    let failed = Daemon::start(&binary(), &bed.topology, &bed.dirs, &[]).unwrap_err();
+    assert!(failed.to_string().contains("192.0.2.99"), "{failed:#}");
+    let pins = Path::new("/sys/fs/bpf/beeline").join(&bed.topology.instance);
+    let (namespace, top) = (bed.topology.host.path(), bed.dirs.path().to_owned());
+    assert!(pins.exists(), "there is something to sweep");
+
+    let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || bed.start()));
+    assert!(started.is_err());
+    assert!(!pins.exists() && !namespace.exists() && !top.exists());
 }
