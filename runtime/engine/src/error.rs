@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use beeline_spawn::fault::{self, Point};
+
 /// What kind of failure an error is; the API turns it into a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -211,6 +213,11 @@ impl Error {
     pub fn full(&self) -> String {
         chain(self)
     }
+}
+
+/// A step at which a test may have something go wrong.
+pub(crate) fn fault(point: Point) -> Result<(), Error> {
+    fault::fail(point).map_err(|error| Error::internal(format!("{point:?}"), &error))
 }
 
 /// The texts of an error and of its causes, joined by colons. A cause whose text the error already ends with (the

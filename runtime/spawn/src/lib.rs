@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod container;
 mod executable;
+pub mod fault;
 pub mod log;
 pub mod oci;
 pub mod protocol;

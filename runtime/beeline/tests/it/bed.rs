@@ -41,6 +41,11 @@ impl Bed {
         self.daemon = Some(Daemon::start(&binary(), &self.topology, &self.dirs, &[]).unwrap());
     }
 
+    /// Starts the daemon by a command line of the test's own.
+    pub(crate) fn start_as(&mut self, command: &mut Command) {
+        self.daemon = Some(Daemon::spawn(command, &self.dirs).unwrap());
+    }
+
     /// SIGKILL to the daemon; containers, traffic and logs must not notice.
     pub(crate) fn kill_daemon(&mut self) {
         self.daemon.take().expect("a daemon runs").kill().unwrap();

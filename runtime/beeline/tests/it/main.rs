@@ -12,12 +12,14 @@
 
 mod accelerate;
 mod accuracy;
+mod api;
 mod bed;
 mod client;
 mod continuity;
 mod dashboards;
 mod endpoint;
 mod exec;
+mod faults;
 mod files;
 mod health;
 mod images;

@@ -50,6 +50,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beeline_spawn::fault::Point;
 use jiff::Timestamp;
 use tokio::net::UnixStream;
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
@@ -63,7 +64,7 @@ use crate::container::restart::Backoff;
 use crate::container::shim::ShimLink;
 use crate::container::status::ContainerState;
 use crate::container::view::ContainerView;
-use crate::error::Error;
+use crate::error::{Error, fault};
 use crate::shared::Shared;
 
 /// How many requests wait before the next one has to.
@@ -287,7 +288,11 @@ impl Actor {
 
     /// Stores what was observed. A failure is reported and survived: the container goes on without its database.
     async fn store(&self) {
-        if let Err(error) = self.shared.database.put_runtime(&self.record.id, &self.runtime).await {
+        let stored = async {
+            fault(Point::StoreStatus)?;
+            self.shared.database.put_runtime(&self.record.id, &self.runtime).await
+        };
+        if let Err(error) = stored.await {
             tracing::error!(container = %self.record.id, error = error.full(), "the container's state is not stored");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use beeline_spawn::fault::{self, Point};
 use jiff::Timestamp;
 
 use crate::container::actor::Actor;
@@ -65,16 +66,22 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
         networks,
         mounts: Some(Arc::new(wanted)),
     };
-    if let Err(error) = shared.database.put(&record, &Runtime::default()).await {
+    let stored = async {
+        crate::error::fault(Point::CreateRecord)?;
+        shared.database.put(&record, &Runtime::default()).await
+    };
+    if let Err(error) = stored.await {
         shared.directory.release_name(&record.name, &id);
         volumes::release(shared, &id, &record.mounts(), true).await;
         return Err(error);
     }
+    fault::pass(Point::CreateStored);
     volumes::confirm(shared, &record.mounts()).await;
     let (actor, handle) = Actor::new(shared.clone(), record, Runtime::default(), image.layers.clone());
     actor.created();
     shared.directory.insert(handle);
     tokio::spawn(actor.run());
+    fault::pass(Point::CreateKnown);
     Ok(Created { id, warnings })
 }
 

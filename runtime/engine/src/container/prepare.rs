@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use beeline_spawn::fault::Point;
+
 use crate::container::files;
 use crate::container::mounts::MountKind;
 use crate::container::namespaces::{self, Shares};
@@ -79,6 +81,7 @@ impl Preparation {
         };
         let spec = plan::spec(input)?;
         let what = || format!("the OCI configuration of container {}", self.record.id);
+        crate::error::fault(Point::StartFiles)?;
         let text = serde_json::to_vec(&spec).map_err(|source| Error::Decode { what: what(), source })?;
         write(&paths.directory.join("config.json"), &text, 0o600)
     }

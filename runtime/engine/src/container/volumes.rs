@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use beeline_image::files::Root;
+use beeline_spawn::fault::Point;
 use beeline_spawn::view::{self, Overlay};
 
 use crate::container::mounts::{MountKind, UserMount};
@@ -76,6 +77,7 @@ pub(crate) fn anonymous(mount: &UserMount) -> Option<&str> {
 async fn acquire(shared: &Shared, id: &ContainerId, wish: &VolumeConfig) -> Result<String, Error> {
     for _ in 0..ATTEMPTS {
         // One without a name is the container's alone until that is stored.
+        crate::error::fault(Point::CreateVolume)?;
         let pending = wish.name.is_empty().then(|| id.clone());
         let volume = shared.volumes.create(wish.clone(), pending).await?;
         if shared.volumes.acquire(&volume.record.name, id) {
@@ -98,6 +100,7 @@ async fn populate(shared: &Shared, layers: &[PathBuf], mounts: &[UserMount]) -> 
     if empty.is_empty() {
         return Ok(());
     }
+    crate::error::fault(Point::CreateFill)?;
     let lower: Vec<PathBuf> = layers.iter().rev().cloned().collect();
     let overlay = Overlay { lower, upper: None, read_only: true };
     let mounted = tokio::task::spawn_blocking(move || view::stopped(&overlay, Vec::new())).await;

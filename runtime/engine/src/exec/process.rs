@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use beeline_spawn::fault::{self, Point};
 use beeline_spawn::protocol::{EXEC_DIR, Event, Exec as Wanted, ExecExit, Request};
 use oci_spec::runtime::Process;
 use serde::{Deserialize, Serialize};
@@ -49,9 +50,14 @@ pub(crate) async fn start(
     let id = wanted.id.clone();
     let path = file(&run_dir, &id);
     event(shared, view, &action("exec_start", config), &id, None);
+    crate::error::fault(Point::ExecFile)?;
     write(&path, Record { config: config.clone(), pid: 0, process: Some(process) }).await?;
+    fault::pass(Point::ExecAsk);
     match shim::open(&run_dir, &Request::Exec(wanted)).await {
-        Ok((stream, Event::ExecStarted { pid })) => Ok(Started { stream, pid }),
+        Ok((stream, Event::ExecStarted { pid })) => {
+            fault::pass(Point::ExecStarted);
+            Ok(Started { stream, pid })
+        }
         answer => {
             forget_file(&run_dir, &id).await;
             Err(match answer {
@@ -92,6 +98,7 @@ pub(super) async fn await_end(shared: Arc<Shared>, view: Arc<ContainerView>, ent
     let run_dir = shared.run_dir(&view.id);
     // A shim that is gone took its container along.
     let exit = exit_of(&run_dir, &entry.id).await;
+    fault::pass(Point::ExecEnded);
     let code = exit.map_or(KILLED, |exit| exit.exit.code.into());
     entry.set(ExecState::Ended(code), pid);
     died(&shared, &view, &entry.id, code);

@@ -25,6 +25,7 @@ use super::requests::set_size;
 use super::supervisor::{Phase, Supervisor};
 use super::{exit, failure};
 use crate::container::Membership;
+use crate::fault::{self, Point};
 use crate::protocol::{Attach, Event, Exec as Wanted, ExecExit, Exit, Failure, FailureKind, Stream};
 use report::Report;
 use runner::Runner;
@@ -143,6 +144,7 @@ impl Exec {
         let Wanted { stdin, stdout, stderr, raw, .. } = self.wanted;
         let pid = self.process.as_ref().map_or(0, |(pid, _)| *pid);
         let Some(client) = &mut self.client else { return };
+        fault::pass(Point::ShimExecStarted);
         client.send(&Event::ExecStarted { pid });
         client.become_stream(Attach { stdin, stdout, stderr }, raw || self.terminal.is_some());
         let early = client.take_inbox();
@@ -184,6 +186,7 @@ impl Supervisor {
         let failed = |error| failure::of_request("fork a process for an exec", &error);
         let membership =
             Membership { init: self.pidfd.as_fd(), cgroup: &self.cgroup, filter: self.filter.as_ref() };
+        fault::fail(Point::ShimExec).map_err(failed)?;
         let runner = Runner::fork(&self.request.run_dir, &wanted, membership).map_err(failed)?;
         let client = self.clients.get_mut(index).map(Client::hand_over).transpose().map_err(failed)?;
         let until = wanted.timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::exit;
 use super::supervisor::{Phase, Supervisor};
+use crate::fault::{self, Point};
 use crate::protocol::{Event, Exit, Stream};
 
 /// How long after init's exit output is awaited from processes that are not the container's own.
@@ -24,6 +25,7 @@ impl Supervisor {
             // Only if someone else has reaped our child; its code is lost.
             Err(_) => exit::exit(Some(255), None),
         };
+        fault::pass(Point::ShimExited);
         if let Some(code) = self.failed {
             exit.code = code;
             exit.signal = None;
@@ -62,11 +64,14 @@ impl Supervisor {
             self.log_dropped = log.dropped();
         }
         // A failure leaves the engine with the announcement alone; there is nobody else to tell.
-        let recorded = if self.abandoned { None } else { exit::record(&self.request.exit_file, &exit).ok() };
+        let record =
+            || fault::fail(Point::ShimExitFile).and_then(|()| exit::record(&self.request.exit_file, &exit));
+        let recorded = if self.abandoned { None } else { record().ok() };
         // The engine removes it as well: this is for when no daemon runs.
         let _ = self.cgroup.remove();
         self.terminal = None;
         self.input.end();
+        fault::pass(Point::ShimTell);
         for client in self.clients.iter_mut().filter(|client| client.awaits_exit) {
             client.awaits_exit = false;
             client.send(&Event::Exited(exit.clone()));

@@ -8,6 +8,8 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::failure;
 use super::supervisor::{Phase, Supervisor};
+use crate::container;
+use crate::fault::{self, Point};
 use crate::protocol::{self, Attach, Event, Failure, FailureKind, Request, State, Status};
 
 impl Supervisor {
@@ -118,8 +120,12 @@ impl Supervisor {
                 ));
             }
         };
-        match created.start() {
-            Ok(_) => Event::Started { pid: self.pid },
+        let started = fault::fail(Point::ShimStart).map_err(container::Error::caller);
+        match started.and_then(|()| created.start()) {
+            Ok(_) => {
+                fault::pass(Point::ShimStarted);
+                Event::Started { pid: self.pid }
+            }
             Err(error) => {
                 let failure = failure::of_container(&error);
                 self.failed = Some(failure.kind.exit_code());
@@ -155,6 +161,8 @@ impl Supervisor {
         if !matches!(self.phase, Phase::Created(_) | Phase::Running) {
             return Err(failure::state("signal", &self.request.id, "it has exited"));
         }
+        let operation = || format!("send signal {signal} to container {}", self.request.id);
+        fault::fail(Point::ShimSignal).map_err(|error| failure::of_request(&operation(), &error))?;
         // SAFETY: the descriptor is open, and the kernel fills in the signal's information if none is given.
         let result = unsafe {
             libc::syscall(
@@ -169,7 +177,7 @@ impl Supervisor {
             return Ok(());
         }
         let error = io::Error::last_os_error();
-        Err(failure::of_request(&format!("send signal {signal} to container {}", self.request.id), &error))
+        Err(failure::of_request(&operation(), &error))
     }
 
     fn resize(&self, width: u16, height: u16) -> Result<(), Failure> {

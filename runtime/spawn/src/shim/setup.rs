@@ -16,6 +16,7 @@ use super::socket::Listener;
 use super::terminal::Terminal;
 use crate::cgroup::{self, Cgroup, Hierarchy};
 use crate::container::{self, Created, NetNs, Stdio};
+use crate::fault::{self, Point};
 use crate::log::Writer;
 use crate::protocol::Stream;
 use crate::seccomp::{self, Program};
@@ -94,11 +95,15 @@ fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<Owne
         (Network::Fd, None) => return Err(Error::NoNetwork),
     };
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
+    fault::fail(Point::ShimGroup).map_err(container::Error::caller)?;
     cgroup.create(&resources)?;
     let oom_kills = cgroup.oom_kills().unwrap_or(0);
-    let log = Writer::open(&request.log).map_err(Error::Log)?;
-    let listener = Listener::bind(&request.run_dir)
+    let opened = fault::fail(Point::ShimLog).and_then(|()| Writer::open(&request.log));
+    let log = opened.map_err(Error::Log)?;
+    let listener = fault::fail(Point::ShimListen)
+        .and_then(|()| Listener::bind(&request.run_dir))
         .map_err(|source| Error::Listen { path: request.run_dir.clone(), source })?;
+    fault::fail(Point::ShimClone).map_err(container::Error::caller)?;
     let process = spec.process().as_ref();
     if process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false) {
         let created = container::create(spec, &request.rootfs, Stdio::Terminal, netns, cgroup)?;

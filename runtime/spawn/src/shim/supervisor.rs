@@ -27,6 +27,7 @@ use super::socket::Listener;
 use super::terminal::Terminal;
 use crate::cgroup::Cgroup;
 use crate::container::Created;
+use crate::fault::{self, Point};
 use crate::log::Writer;
 use crate::protocol::{Event, Exit, Stream};
 use crate::seccomp::Program;
@@ -122,6 +123,7 @@ impl Supervisor {
             abandoned: false,
         };
         supervisor.greet(creator);
+        fault::pass(Point::ShimCreated);
         if let Some(creator) = supervisor.clients.first_mut() {
             creator.send(&Event::Created { pid });
         }

@@ -8,6 +8,7 @@ use nix::unistd::ForkResult;
 use rustix::fs::{Mode, OFlags};
 
 use super::transfer::{self, Received};
+use crate::fault::{self, Point};
 use crate::shim;
 
 /// Receives requests and forks a shim for each, until the daemon goes. The binary calls this when its first argument
@@ -80,8 +81,12 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
 }
 
 fn fork(socket: &OwnedFd, received: Received) {
-    // SAFETY: this process has one thread, so the child may do whatever the parent may.
-    match unsafe { nix::unistd::fork() } {
+    let forked = match fault::fail(Point::SpawnerFork) {
+        // SAFETY: this process has one thread, so the child may do whatever the parent may.
+        Ok(()) => unsafe { nix::unistd::fork() },
+        Err(error) => Err(nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN))),
+    };
+    match forked {
         Ok(ForkResult::Child) => {
             // SAFETY: the child never returns to the owner of this descriptor, which is the parent's to close.
             unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(socket)) };

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
+use beeline_spawn::fault::{self, Point};
 use beeline_spawn::protocol::Exit;
 use jiff::Timestamp;
 
@@ -61,6 +62,7 @@ impl Actor {
         // Stored before it is shown: who has seen the end can rely on it.
         self.store().await;
         self.show();
+        fault::pass(Point::EndShown);
         if exit.oom_killed {
             self.event("oom", []);
         }

@@ -1,5 +1,6 @@
 //! Removing a container.
 
+use beeline_spawn::fault::{self, Point};
 use nix::libc::SIGKILL;
 
 use super::undo::remove_dir;
@@ -56,6 +57,7 @@ impl Actor {
         // What an earlier attempt could not take back.
         self.undo().await;
         let with_volumes = self.with_volumes || self.record.config.host.auto_remove;
+        fault::pass(Point::RemoveMark);
         self.mark_volumes(with_volumes).await;
         let removed = self.forget().await;
         if let Err(error) = removed {
@@ -72,7 +74,9 @@ impl Actor {
                 bridge.release(&self.record.id);
             }
         }
+        fault::pass(Point::RemoveVolumes);
         self.release_volumes(with_volumes).await;
+        fault::pass(Point::RemoveDone);
         self.waiting.clear();
         self.shared.execs.forget_container(&self.record.id);
         self.event("destroy", []);
@@ -86,8 +90,10 @@ impl Actor {
     async fn forget(&self) -> Result<(), Error> {
         let directory =
             crate::container::record::containers_dir(&self.shared.config.root).join(self.record.id.as_str());
+        crate::error::fault(Point::RemoveFiles)?;
         let removed = tokio::task::spawn_blocking(move || remove_dir(&directory)).await;
         removed.map_err(|error| Error::internal("remove the container's files", &error))??;
+        crate::error::fault(Point::RemoveRecord)?;
         self.shared.database.remove(&self.record.id).await
     }
 

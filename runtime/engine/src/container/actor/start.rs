@@ -12,6 +12,7 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use beeline_net::{Net, Netns};
+use beeline_spawn::fault::{self, Point};
 use beeline_spawn::protocol::{Event, Request};
 use beeline_spawn::{Network, ShimRequest, container::Rootfs};
 
@@ -27,7 +28,7 @@ use crate::container::shim::{ShimError, ShimLink};
 use crate::container::status::{ContainerState, ContainerStatus};
 use crate::container::timeline::Timeline;
 use crate::container::view::{ContainerView, EndpointView};
-use crate::error::{Error, chain};
+use crate::error::{Error, chain, fault};
 use crate::network::{DEFAULT, Network as NamedNetwork};
 use crate::publish::PublishError;
 
@@ -69,6 +70,8 @@ impl Actor {
 
     /// From a container that does not run to one that does.
     pub(super) async fn begin(&mut self) -> Result<(), Error> {
+        // What could not be taken back of the last run.
+        self.undo().await;
         let before = std::mem::take(&mut self.runtime.status);
         self.runtime.status.state = ContainerState::Starting;
         self.runtime.status.started_at = before.started_at;
@@ -121,8 +124,10 @@ impl Actor {
         let mut timeline = Timeline::start();
         self.runtime.journalled = true;
         self.lease(plan.joined())?;
+        fault(Point::StartJournal)?;
         shared.database.put_runtime(&self.record.id, &self.runtime).await?;
 
+        fault(Point::StartVolumes)?;
         self.mount_volumes().await?;
         timeline.step("journal, volumes");
         let held = Held::open(&shared, &self.record.config.host)?;
@@ -145,15 +150,19 @@ impl Actor {
             self.network_event("connect", &joined.network);
         }
         let policy = Policy::of(&self.record.config.labels)?;
+        fault(Point::StartPublish)?;
         let published = self.publish_ports(&requests, &policy).await;
         self.runtime.published = published.map_err(|failure| self.publish_error(failure))?;
         // Its names are known before its command can ask for them.
         self.show();
+        fault(Point::StartRecord)?;
         // Before the start: whoever connects to the port or asks the daemon after it finds all of it.
         shared.database.put_runtime(&self.record.id, &self.runtime).await?;
         timeline.step("publish, journal");
         self.attach_waiting().await;
+        fault(Point::StartRelease)?;
         self.release().await?;
+        fault::pass(Point::StartDone);
         timeline.step("attach, exec");
         timeline.record(&shared.recorder);
         tracing::debug!(container = %self.record.id, %timeline, "started");
@@ -209,7 +218,10 @@ impl Actor {
         let netns = async {
             match plan {
                 Plan::Plain => Ok(None),
-                Plan::Networks(_) => Net::create_netns().await.map(Some).map_err(failed),
+                Plan::Networks(_) => {
+                    fault(Point::StartNamespace)?;
+                    Net::create_netns().await.map(Some).map_err(failed)
+                }
                 Plan::Shared(other) => self.namespace_of(other).map(Some),
             }
         };
@@ -236,6 +248,9 @@ impl Actor {
         joined: &[Joined],
     ) -> (BTreeMap<String, beeline_net::Endpoint>, Result<(), Error>) {
         let Some(netns) = netns else { return (BTreeMap::new(), Ok(())) };
+        if let Err(error) = fault(Point::StartConnect) {
+            return (BTreeMap::new(), Err(error));
+        }
         let (made, attached) = self.attach_all(netns, joined).await;
         let connected = joined.iter().filter_map(|one| Some((one, made.get(&one.network.id)?)));
         let led = match attached {
@@ -290,6 +305,7 @@ impl Actor {
             code: 125,
         };
         for attempt in 1.. {
+            fault(Point::StartSpawn)?;
             let spawned = self.shared.spawner.create(&request, netns.map(Netns::as_fd));
             let stream = spawned.map_err(|error| failed(&error))?;
             let mut link = ShimLink::new(stream).map_err(|error| failed(&error))?;

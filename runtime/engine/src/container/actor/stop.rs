@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use beeline_spawn::fault::{self, Point};
 use beeline_spawn::protocol::Request;
 use nix::libc::SIGKILL;
 use nix::libc::SIGTERM;
@@ -46,6 +47,7 @@ impl Actor {
         }
         let signal = request.signal.unwrap_or_else(|| self.stop_signal());
         let seconds = request.timeout.or(self.record.config.stop_timeout).unwrap_or(TIMEOUT);
+        fault::pass(Point::StopRemember);
         self.remember_stop().await;
         if let Err(error) = self.signal(signal).await {
             let _ = reply.send(Err(error));
@@ -153,6 +155,7 @@ impl Actor {
     pub(super) async fn signal(&mut self, signal: i32) -> Result<(), Error> {
         let gone = || Error::Conflict(format!("container {} is not running", self.record.id));
         let link = self.link.as_mut().ok_or_else(gone)?;
+        crate::error::fault(Point::StopSignal)?;
         match link.ask(&Request::Signal { signal }).await {
             Ok(_) => Ok(()),
             // The exit arrives next: what the signal was to bring about has happened.

@@ -5,10 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beeline_spawn::cgroup::Hierarchy;
+use beeline_spawn::fault::Point;
+
 use super::Actor;
 use crate::container::namespaces::unmount_shm;
 use crate::container::timeline::Timeline;
-use crate::error::{Error, chain};
+use crate::error::{Error, chain, fault};
 use crate::network::Network;
 
 impl Actor {
@@ -26,21 +29,21 @@ impl Actor {
         let shared = self.shared.clone();
         let (disconnected, failed) = self.undo_network().await;
         failures.extend(failed);
-        failures.extend(self.unmount_volumes().await);
+        match fault(Point::EndVolumes) {
+            Ok(()) => failures.extend(self.unmount_volumes().await),
+            Err(error) => failures.push(error.full()),
+        }
         timeline.step("network, volumes");
         let path = self.cgroup_path();
         let (hierarchy, run_dir) = (shared.hierarchy.clone(), self.run_dir());
         let config = self.record.config.clone();
         let removed = tokio::task::spawn_blocking(move || {
             let mut failures = Vec::new();
-            let cgroup = hierarchy.cgroup(&path).and_then(|cgroup| {
-                // Nothing runs in it any more unless the shim was killed.
-                cgroup.kill()?;
-                cgroup.remove()
-            });
-            failures.extend(cgroup.err().map(|error| chain(&error)));
+            let groups = fault(Point::EndGroups).and_then(|()| remove_groups(&hierarchy, &path));
+            failures.extend(groups.err().map(|error| error.full()));
             failures.extend(unmount_shm(&config.host, &run_dir).err().map(|error| error.full()));
-            failures.extend(remove_dir(&run_dir).err().map(|error| error.full()));
+            let directory = fault(Point::EndDirectory).and_then(|()| remove_dir(&run_dir));
+            failures.extend(directory.err().map(|error| error.full()));
             failures
         });
         match removed.await {
@@ -63,10 +66,20 @@ impl Actor {
         self.runtime.published.clear();
         for (id, connection) in &mut self.runtime.connections {
             let network = shared.networks.get(id);
-            if let Some(endpoint) = connection.endpoint.take() {
+            if let Some(endpoint) = &connection.endpoint {
                 // Withdraws its ports as well.
-                failures.extend(shared.net.detach(&endpoint).await.err().map(|error| chain(&error)));
-                disconnected.extend(network.clone());
+                let detached = match fault(Point::EndNetwork) {
+                    Ok(()) => shared.net.detach(endpoint).await.map_err(|error| chain(&error)),
+                    Err(error) => Err(error.full()),
+                };
+                match detached {
+                    Ok(()) => {
+                        connection.endpoint = None;
+                        disconnected.extend(network.clone());
+                    }
+                    // Kept, so that the next attempt knows what to take back.
+                    Err(error) => failures.push(error),
+                }
             }
             if let Some(bridge) = network.as_ref().and_then(|network| network.as_bridge()) {
                 bridge.rest(&self.record.id);
@@ -74,6 +87,15 @@ impl Actor {
         }
         (disconnected, failures)
     }
+}
+
+fn remove_groups(hierarchy: &Hierarchy, path: &str) -> Result<(), Error> {
+    let removed = hierarchy.cgroup(path).and_then(|cgroup| {
+        // Nothing runs in it any more unless the shim was killed.
+        cgroup.kill()?;
+        cgroup.remove()
+    });
+    removed.map_err(|error| Error::internal(format!("remove control group {path}"), &error))
 }
 
 /// How often a directory is emptied again in which something was made meanwhile, and the pause between.

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal,
 
 use super::report::Report;
 use crate::container::{self, Membership, Stdio};
+use crate::fault::{self, Point};
 use crate::protocol::{EXEC_DIR, Exec as Wanted, ExecFile, Failure};
 use crate::shim::{failure, set_alarm, setup};
 
@@ -91,6 +92,7 @@ fn run(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd<
 
 fn make(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd<'_>) -> Result<(), Error> {
     let process = read(path)?;
+    fault::fail(Point::RunnerClone).map_err(Error::Streams)?;
     let tell = |report: Report, fds: &[BorrowedFd<'_>]| report.send(socket, fds).map_err(Error::Report);
     let clone = |stdio| {
         let cloned = container::join(&process, stdio, membership)?;

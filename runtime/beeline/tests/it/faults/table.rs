@@ -1,0 +1,116 @@
+//! Which steps there are, and what can go wrong at each.
+
+use beeline_spawn::fault::Point;
+use nix::errno::Errno;
+
+/// What is being done to the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Create,
+    Start,
+    Exec,
+    Stop,
+    Remove,
+}
+
+/// Who is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Victim {
+    Daemon,
+    Spawner,
+    Shim,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Kill(Victim),
+    Fail(Errno),
+}
+
+/// How a step fails that can.
+const ERRORS: [Errno; 5] = [Errno::ENOSPC, Errno::EMFILE, Errno::ENOMEM, Errno::EAGAIN, Errno::EINTR];
+
+/// All that is tried while the operation is going on.
+pub(super) fn rows(operation: Operation) -> impl Iterator<Item = (Point, Fault)> {
+    let points = Point::ALL.iter().copied().filter(move |point| operation_of(*point) == operation);
+    points.flat_map(|point| {
+        let errors = ERRORS.into_iter().filter(move |_| can_fail(point)).map(Fault::Fail);
+        victims(point).iter().copied().map(Fault::Kill).chain(errors).map(move |fault| (point, fault))
+    })
+}
+
+fn operation_of(point: Point) -> Operation {
+    use Point as P;
+    match point {
+        P::CreateVolume | P::CreateFill | P::CreateRecord | P::CreateStored | P::CreateKnown => {
+            Operation::Create
+        }
+        P::StartJournal | P::StartVolumes | P::StartFiles | P::StartNamespace | P::StartConnect => {
+            Operation::Start
+        }
+        P::StartSpawn | P::SpawnerFork | P::ShimGroup | P::ShimLog | P::ShimListen | P::ShimClone => {
+            Operation::Start
+        }
+        P::ShimCreated | P::StartPublish | P::StartRecord | P::StartRelease | P::ShimStart => {
+            Operation::Start
+        }
+        P::ShimStarted | P::StartDone => Operation::Start,
+        P::ExecFile | P::ExecAsk | P::ShimExec | P::RunnerClone | P::ShimExecStarted | P::ExecStarted => {
+            Operation::Exec
+        }
+        P::ExecEnded => Operation::Exec,
+        P::StopRemember | P::StopSignal | P::ShimSignal | P::ShimExited | P::ShimExitFile | P::ShimTell => {
+            Operation::Stop
+        }
+        P::EndNetwork | P::EndVolumes | P::EndGroups | P::EndDirectory | P::StoreStatus | P::EndShown => {
+            Operation::Stop
+        }
+        P::RemoveMark | P::RemoveFiles | P::RemoveRecord | P::RemoveVolumes | P::RemoveDone => {
+            Operation::Remove
+        }
+    }
+}
+
+/// Whether the step can fail; at the others somebody can only be killed.
+fn can_fail(point: Point) -> bool {
+    use Point as P;
+    !matches!(
+        point,
+        P::CreateStored
+            | P::CreateKnown
+            | P::ShimCreated
+            | P::ShimStarted
+            | P::StartDone
+            | P::ExecAsk
+            | P::ShimExecStarted
+            | P::ExecStarted
+            | P::ExecEnded
+            | P::StopRemember
+            | P::ShimExited
+            | P::ShimTell
+            | P::EndShown
+            | P::RemoveMark
+            | P::RemoveVolumes
+            | P::RemoveDone
+    )
+}
+
+/// Who has a part in the step, and may die at it.
+fn victims(point: Point) -> &'static [Victim] {
+    use Point as P;
+    match (operation_of(point), point) {
+        (Operation::Create | Operation::Remove, _) => &[Victim::Daemon],
+        (Operation::Start, P::StartSpawn | P::SpawnerFork) => &[Victim::Daemon, Victim::Spawner],
+        (
+            Operation::Start,
+            P::StartJournal | P::StartVolumes | P::StartFiles | P::StartNamespace | P::StartConnect,
+        ) => &[Victim::Daemon],
+        (Operation::Start, _) => &[Victim::Daemon, Victim::Spawner, Victim::Shim],
+        (Operation::Stop, P::EndNetwork | P::EndVolumes | P::EndGroups | P::EndDirectory) => {
+            &[Victim::Daemon]
+        }
+        (Operation::Stop, P::StoreStatus | P::EndShown) => &[Victim::Daemon],
+        (Operation::Exec | Operation::Stop, _) => &[Victim::Daemon, Victim::Shim],
+    }
+}
