@@ -21,6 +21,7 @@ mod crc32c;
 mod drop_reason;
 mod endpoint;
 mod flow;
+mod group;
 mod ipv6;
 mod packet;
 mod policy;
@@ -42,6 +43,7 @@ pub use endpoint::{
     uplink_flags,
 };
 pub use flow::{Direction, Flow, FlowKind, Timeouts, tcp_bits};
+pub use group::{BOUNDS, GroupCounters, Histogram};
 pub use ipv6::{Extension, Fragment, IPV6_LEN, Ipv6Header, icmpv6};
 pub use packet::{
     ArpPacket, ETHERNET_LEN, EthernetHeader, IPV4_LEN, Icmp, Ipv4Header, Ports, arp, ether, icmp, ip,
@@ -70,6 +72,9 @@ pub const MAX_PUBLISHES: u32 = 16384;
 
 /// How many networks one instance can have.
 pub const MAX_NETWORKS: u32 = 1024;
+
+/// How many control groups are counted for, and how many below those are known.
+pub const MAX_GROUPS: u32 = MAX_ENDPOINTS;
 
 /// How many candidates of an expired flow one run of the collector takes.
 pub const MAX_EXPIRED_PER_RUN: u32 = 24;

@@ -19,6 +19,8 @@ plain_data!(
     Flow,
     FragmentKey,
     FragmentPorts,
+    GroupCounters,
+    Histogram,
     LocalAddress,
     Member,
     MemberKey,

@@ -10,6 +10,9 @@
 //! | `connect`, `sendmsg`, `recvmsg`, `getpeername` | the root cgroup | the host's own clients of published ports, containers' questions for names |
 //! | `post_bind` | the root cgroup | keeps published ports from the host's own servers |
 //! | `accelerate_enrol`, `accelerate_send`, `accelerate_receive` | the root cgroup, and the map of sockets | connections within the host, past the network |
+//! | `tcp_round_trip` | the root cgroup | how long the round trips of containers' connections take |
+//! | `tcp_…` | tracepoints and functions of TCP | how containers' connections begin, and what goes wrong |
+//! | `process_…`, `group_made` | tracepoints | programs that containers execute, processes that end, groups below theirs |
 //! | `expire_flows` | nothing: the daemon runs it | deletes flows that are over |
 //!
 //! Entry points are thin: they turn a module's outcome into a verdict and count what was refused. A packet of nobody
@@ -17,6 +20,7 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod accelerate;
 mod arp;
@@ -30,6 +34,7 @@ mod forward;
 mod fragment;
 mod front;
 mod gateway;
+mod group;
 mod guard;
 mod icmp_error;
 mod icmpv6;
@@ -42,17 +47,23 @@ mod nd;
 mod packet;
 mod plan;
 mod policy;
+mod process;
 mod publish;
 mod scratch;
 mod sctp;
 mod skb;
 mod socket;
+mod tcp;
 mod uplink;
 
 use aya_ebpf::{
-    macros::{cgroup_sock, cgroup_sock_addr, classifier, sk_msg, sock_ops, stream_verdict, xdp},
+    macros::{
+        btf_tracepoint, cgroup_sock, cgroup_sock_addr, classifier, fentry, sk_msg, sock_ops, stream_verdict,
+        xdp,
+    },
     programs::{
-        SkBuffContext, SkMsgContext, SockAddrContext, SockContext, SockOpsContext, TcContext, XdpContext,
+        BtfTracePointContext, FEntryContext, SkBuffContext, SkMsgContext, SockAddrContext, SockContext,
+        SockOpsContext, TcContext, XdpContext,
     },
 };
 
@@ -175,6 +186,85 @@ pub fn accelerate_send(ctx: SkMsgContext) -> u32 {
 #[stream_verdict]
 pub fn accelerate_receive(_: SkBuffContext) -> u32 {
     accelerate::PASS
+}
+
+/// A TCP socket is connected, or has measured a round trip.
+#[sock_ops]
+pub fn tcp_round_trip(ctx: SockOpsContext) -> u32 {
+    let _ = tcp::round_trip(&ctx);
+    1
+}
+
+/// A socket has another state.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn tcp_state(ctx: BtfTracePointContext) {
+    let _ = tcp::state(&ctx);
+}
+
+/// Segments are sent once more.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub fn tcp_retransmit(ctx: BtfTracePointContext) {
+    let _ = tcp::retransmit(&ctx);
+}
+
+/// The answer to a SYN is sent once more.
+#[btf_tracepoint(function = "tcp_retransmit_synack")]
+pub fn tcp_retransmit_answer(ctx: BtfTracePointContext) {
+    let _ = tcp::retransmit_answer(&ctx);
+}
+
+/// A reset is sent.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub fn tcp_reset_sent(ctx: BtfTracePointContext) {
+    let _ = tcp::send_reset(&ctx);
+}
+
+/// A reset ends a connection.
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub fn tcp_reset_received(ctx: BtfTracePointContext) {
+    let _ = tcp::receive_reset(&ctx);
+}
+
+/// A socket asks whether its peer takes data again.
+#[fentry(function = "tcp_send_probe0")]
+pub fn tcp_window_probe(ctx: FEntryContext) {
+    let _ = tcp::probe_window(&ctx);
+}
+
+/// A SYN came for a listening socket.
+#[fentry(function = "tcp_conn_request")]
+pub fn tcp_asked(ctx: FEntryContext) {
+    let _ = tcp::asked(&ctx);
+}
+
+/// The last packet of a handshake came for a listening socket.
+#[fentry(function = "tcp_v4_syn_recv_sock")]
+pub fn tcp_shaken4(ctx: FEntryContext) {
+    let _ = tcp::shaken(&ctx);
+}
+
+/// The same for IPv6.
+#[fentry(function = "tcp_v6_syn_recv_sock")]
+pub fn tcp_shaken6(ctx: FEntryContext) {
+    let _ = tcp::shaken6(&ctx);
+}
+
+/// A process executes a program.
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn process_executed(_: BtfTracePointContext) {
+    let _ = process::executed();
+}
+
+/// A thread ends.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn process_ended(_: BtfTracePointContext) {
+    let _ = process::ended();
+}
+
+/// A control group was made.
+#[btf_tracepoint(function = "cgroup_mkdir")]
+pub fn group_made(ctx: BtfTracePointContext) {
+    let _ = group::made(&ctx);
 }
 
 #[cfg(not(test))]

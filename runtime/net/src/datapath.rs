@@ -14,6 +14,7 @@ mod guard;
 mod kernel_log;
 mod load;
 mod networks;
+mod observe;
 mod pins;
 mod policy;
 mod programs;
@@ -39,11 +40,12 @@ use std::{
 pub use accelerate::{Acceleration, EndSpec};
 pub use error::Error;
 pub use flows::NetworkFlows;
+pub use observe::{Connections, Observed};
 pub use resolvers::ResolverStatus;
 pub use spec::{
-    DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, LAYOUT_VERSION, LogLevel,
-    NetworkSpec, ProgramStatus, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus,
-    Timeouts, UplinkSpec,
+    DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, Histogram, LAYOUT_VERSION,
+    LogLevel, NetworkSpec, ProgramStatus, Protocol, Publish, PublishCounters, PublishStatus, RuleSets,
+    RuleStatus, Timeouts, UplinkSpec,
 };
 
 use crate::rules::Rules;
@@ -74,6 +76,7 @@ pub struct Datapath {
     capacity: u32,
     entries: AtomicU64,
     timeouts: Timeouts,
+    groups: observe::Groups,
     /// While programs with maps of another layout are in place.
     staged: Mutex<Option<Staged>>,
     _log: Option<KernelLog>,
@@ -112,6 +115,7 @@ impl Datapath {
             pins.remove_other_programs(&programs_folder)?;
         }
         attach::attach_cgroup(&pins, &programs, &config.cgroup2)?;
+        observe::attach(&programs, &programs_folder, &config.cgroup2)?;
         let publish_table = tables::open_raw(&pins, "PUBLISHES")?;
         let (flows, capacity) = tables::open_flows(&pins)?;
         let mut state = State::restore(Tables::open(&pins)?, publish_table.as_fd(), capacity)?;
@@ -123,6 +127,7 @@ impl Datapath {
             _ => start_log(&programs_folder),
         };
         Ok(Self {
+            groups: observe::Groups::open(&pins)?,
             instance: config.instance.clone(),
             pins,
             programs,
@@ -379,8 +384,7 @@ impl Datapath {
     /// # Errors
     /// [`Error::Program`].
     pub fn programs(&self) -> Result<Vec<ProgramStatus>, Error> {
-        let all =
-            programs::all().chain(programs::ACCELERATION).filter(|name| self.programs.contains_key(name));
+        let all = programs::all().filter(|name| self.programs.contains_key(name));
         all.map(|name| load::describe(name, &self.programs_folder)).collect()
     }
 

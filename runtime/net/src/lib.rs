@@ -21,8 +21,8 @@ mod subnet;
 mod sysctl;
 
 pub use datapath::{
-    Acceleration, DropReason, EndpointCounters, GuardMode, LogLevel, NetworkFlows, Protocol, Publish,
-    PublishCounters, PublishStatus, RuleSets, RuleStatus, Timeouts,
+    Acceleration, Connections, DropReason, EndpointCounters, GuardMode, Histogram, LogLevel, NetworkFlows,
+    Observed, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus, Timeouts,
 };
 pub use dns::DnsCounters;
 pub use error::{Error, ErrorKind};

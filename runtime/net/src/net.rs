@@ -8,6 +8,7 @@ mod attach;
 mod detach;
 mod monitor;
 mod network;
+mod observe;
 mod policy;
 mod publish;
 mod reconcile;

@@ -38,8 +38,7 @@ const FIELDS: [(&str, &str, &[&str], bool); 5] = [
 ];
 
 /// Where the kernel keeps what the programs read, by their names for it; or what cannot be found.
-pub(super) fn offsets() -> Result<Vec<(&'static str, u32)>, String> {
-    let btf = Btf::of_kernel().map_err(|error| format!("its types cannot be read: {error}"))?;
+pub(super) fn offsets(btf: &Btf) -> Result<Vec<(&'static str, u32)>, String> {
     let find = |(name, structure, path, is_needed): (&'static str, &str, &[&str], bool)| match btf
         .offset(structure, path)
     {

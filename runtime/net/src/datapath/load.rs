@@ -12,7 +12,14 @@ use aya::{
     programs::{Program, ProgramError, ProgramInfo},
 };
 
-use super::{DatapathConfig, Error, ProgramStatus, accelerate, pins::Pins, programs, syscall, tables};
+use super::{
+    DatapathConfig, Error, ProgramStatus, accelerate,
+    btf::Btf,
+    observe,
+    pins::Pins,
+    programs::{self, Hook},
+    syscall, tables,
+};
 
 /// The object, aligned as the parser wants it, and its digest.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("BEELINE_BPF_OBJECT"));
@@ -54,7 +61,7 @@ pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<Load
 /// Opens the pinned programs, if all are there: of those that are missing the reason is wanted anew.
 fn adopt(folder: &Path) -> Option<Programs> {
     let mut adopted = Programs::new();
-    for name in programs::all().chain(programs::ACCELERATION) {
+    for name in programs::all() {
         adopted.insert(name, syscall::open_pinned(&folder.join(name)).ok()?);
     }
     Some(adopted)
@@ -68,7 +75,9 @@ fn load(
 ) -> Result<(Programs, Result<(), String>), Error> {
     probe()?;
     let level = config.log_level as u8;
-    let offsets = accelerate::offsets();
+    let btf = Btf::of_kernel().map_err(|error| format!("its types cannot be read: {error}"));
+    let offsets = btf.as_ref().map_err(Clone::clone).and_then(accelerate::offsets);
+    let observed = btf.and_then(|btf| observe::offsets(&btf));
     let map_paths = tables::PINNED.map(|name| (name, pins.map(name)));
     let mut loader = EbpfLoader::new();
     loader
@@ -76,7 +85,7 @@ fn load(
         .override_global("AYA_LOG_LEVEL", &level, true)
         .override_global("NETNS_COOKIE", &cookie, true)
         .map_max_entries("FLOWS", config.conntrack_entries.max(1024));
-    for (name, offset) in offsets.iter().flatten() {
+    for (name, offset) in offsets.iter().chain(&observed).flatten() {
         loader.override_global(name, offset, true);
     }
     for (name, path) in &map_paths {
@@ -97,7 +106,7 @@ fn load(
         source,
     })?;
     let mut loaded = Programs::new();
-    for name in programs::all() {
+    for name in programs::needed() {
         loaded.insert(name, load_one(&mut object, name, folder)?);
     }
     let acceleration = offsets.map(drop).and_then(|()| {
@@ -107,8 +116,46 @@ fn load(
         }
         Ok(())
     });
+    match observed {
+        Ok(_) => load_observers(&mut object, folder, &mut loaded),
+        Err(reason) => {
+            tracing::warn!(reason, "the kernel does not let containers be watched: figures are absent")
+        }
+    }
     tracing::info!(digest = DIGEST, programs = loaded.len(), "loaded the BPF programs");
     Ok((loaded, acceleration))
+}
+
+/// Loads those of the programs that watch containers which this kernel takes, and says which it does not.
+fn load_observers(object: &mut Ebpf, folder: &Path, loaded: &mut Programs) {
+    let types = match aya::Btf::from_sys_fs() {
+        Ok(types) => types,
+        Err(error) => return tracing::warn!(%error, "the kernel's types cannot be read: figures are absent"),
+    };
+    let mut missing = Vec::new();
+    for (name, hook) in programs::OBSERVERS {
+        let verified = match object.program_mut(name) {
+            Some(Program::BtfTracePoint(program)) if let Hook::Tracepoint(point) = hook => {
+                program.load(point, &types)
+            }
+            Some(Program::FEntry(program)) if let Hook::Function(function) = hook => {
+                program.load(function, &types)
+            }
+            Some(Program::SockOps(program)) => program.load(),
+            _ => Err(ProgramError::UnexpectedProgramType),
+        };
+        let verified = verified.map_err(|source| load_failed(name, source));
+        match verified.and_then(|()| keep(object, name, folder)) {
+            Ok(program) => drop(loaded.insert(name, program)),
+            Err(error) => {
+                tracing::debug!(program = name, error = in_full(&error), "not loaded");
+                missing.push(name);
+            }
+        }
+    }
+    if !missing.is_empty() {
+        tracing::warn!(programs = ?missing, "this kernel does not let all be watched: their figures are absent");
+    }
 }
 
 /// Loads and pins a program.
@@ -116,6 +163,12 @@ fn load_one(object: &mut Ebpf, name: &'static str, folder: &Path) -> Result<Owne
     let program =
         object.program_mut(name).ok_or_else(|| Error::Missing { what: format!("program {name}") })?;
     load_program(program).map_err(|source| load_failed(name, source))?;
+    keep(object, name, folder)
+}
+
+/// Pins a program that is loaded.
+fn keep(object: &Ebpf, name: &'static str, folder: &Path) -> Result<OwnedFd, Error> {
+    let program = object.program(name).ok_or_else(|| Error::Missing { what: format!("program {name}") })?;
     let fd =
         program.fd().and_then(|fd| fd.as_fd().try_clone_to_owned().map_err(ProgramError::IOError)).map_err(
             |source| Error::Program { operation: "open", name: name.into(), source: Box::new(source) },

@@ -25,6 +25,44 @@ pub(super) const ACCELERATE_RECEIVE: &str = "accelerate_receive";
 /// The programs without which all else works.
 pub(super) const ACCELERATION: [&str; 3] = [ACCELERATE_ENROL, ACCELERATE_SEND, ACCELERATE_RECEIVE];
 
+/// What the kernel runs a program for that watches containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hook {
+    /// What happens to the sockets of the root cgroup.
+    Sockets,
+    /// A tracepoint.
+    Tracepoint(&'static str),
+    /// The beginning of a function.
+    Function(&'static str),
+}
+
+pub(super) const TCP_ROUND_TRIP: &str = "tcp_round_trip";
+pub(super) const TCP_STATE: &str = "tcp_state";
+pub(super) const TCP_RETRANSMITS: [&str; 2] = ["tcp_retransmit", "tcp_retransmit_answer"];
+pub(super) const TCP_RESET_SENT: &str = "tcp_reset_sent";
+pub(super) const TCP_RESET_RECEIVED: &str = "tcp_reset_received";
+pub(super) const TCP_WINDOW_PROBE: &str = "tcp_window_probe";
+pub(super) const TCP_OVERFLOWS: [&str; 3] = ["tcp_asked", "tcp_shaken4", "tcp_shaken6"];
+pub(super) const PROCESS_EXECUTED: &str = "process_executed";
+pub(super) const PROCESS_ENDED: &str = "process_ended";
+
+/// The programs that watch containers; each is a feature that a kernel may lack.
+pub(super) const OBSERVERS: [(&str, Hook); 13] = [
+    (TCP_ROUND_TRIP, Hook::Sockets),
+    (TCP_STATE, Hook::Tracepoint("inet_sock_set_state")),
+    (TCP_RETRANSMITS[0], Hook::Tracepoint("tcp_retransmit_skb")),
+    (TCP_RETRANSMITS[1], Hook::Tracepoint("tcp_retransmit_synack")),
+    (TCP_RESET_SENT, Hook::Tracepoint("tcp_send_reset")),
+    (TCP_RESET_RECEIVED, Hook::Tracepoint("tcp_receive_reset")),
+    (TCP_WINDOW_PROBE, Hook::Function("tcp_send_probe0")),
+    (TCP_OVERFLOWS[0], Hook::Function("tcp_conn_request")),
+    (TCP_OVERFLOWS[1], Hook::Function("tcp_v4_syn_recv_sock")),
+    (TCP_OVERFLOWS[2], Hook::Function("tcp_v6_syn_recv_sock")),
+    (PROCESS_EXECUTED, Hook::Tracepoint("sched_process_exec")),
+    (PROCESS_ENDED, Hook::Tracepoint("sched_process_exit")),
+    ("group_made", Hook::Tracepoint("cgroup_mkdir")),
+];
+
 /// The programs that attach to devices, or are run.
 pub(super) const PACKET_PROGRAMS: [&str; 7] = [
     UPLINK_INGRESS,
@@ -50,7 +88,12 @@ pub(super) const SOCKET_PROGRAMS: [(&str, at); 10] = [
     ("post_bind6", at::BPF_CGROUP_INET6_POST_BIND),
 ];
 
-/// The name of every program that there must be.
+/// The name of every program, also of those without which all else works.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
+    needed().chain(ACCELERATION).chain(OBSERVERS.into_iter().map(|(name, _)| name))
+}
+
+/// The name of every program that there must be.
+pub(super) fn needed() -> impl Iterator<Item = &'static str> {
     PACKET_PROGRAMS.into_iter().chain(SOCKET_PROGRAMS.into_iter().map(|(name, _)| name))
 }

@@ -7,7 +7,9 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-pub use beeline_abi::{DropReason, EndpointCounters, LAYOUT_VERSION, PublishCounters, RuleSets, Timeouts};
+pub use beeline_abi::{
+    DropReason, EndpointCounters, Histogram, LAYOUT_VERSION, PublishCounters, RuleSets, Timeouts,
+};
 
 use crate::{
     Families,

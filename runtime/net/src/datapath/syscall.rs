@@ -34,6 +34,8 @@ pub(super) enum Target<'a> {
         /// `XDP_FLAGS_…`.
         flags: u32,
     },
+    /// The tracepoint or function of the kernel that the program was loaded for.
+    Kernel,
 }
 
 #[repr(C)]
@@ -150,6 +152,7 @@ pub(super) fn create_link(
         Target::Device(ifindex) => (ifindex, 0),
         Target::Cgroup(fd) => (number(fd), 0),
         Target::Guard { ifindex, flags } => (ifindex, flags),
+        Target::Kernel => (0, 0),
     };
     let mut attr =
         LinkCreate { program: number(program), target, attach_type, flags, ..LinkCreate::default() };

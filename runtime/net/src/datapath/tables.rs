@@ -14,7 +14,7 @@ use beeline_abi::{
 use super::{Error, pins::Pins, syscall};
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const PINNED: [&str; 24] = [
+pub(super) const PINNED: [&str; 27] = [
     "FLOWS",
     "ENDPOINTS",
     "DEVICES",
@@ -39,6 +39,9 @@ pub(super) const PINNED: [&str; 24] = [
     "ACCELERATED",
     "PEERS",
     "SHORTCUTS",
+    "GROUPS",
+    "NESTED",
+    "CONNECTS",
 ];
 
 /// The maps the daemon reads and writes.

@@ -19,7 +19,7 @@ const TUNNEL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
 /// Opens a tun device of this name in the calling thread's namespace; none where the kernel has no such devices.
-fn open_tun(name: &str) -> Option<File> {
+pub(crate) fn open_tun(name: &str) -> Option<File> {
     const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
     const IFF_TUN_NO_PI: u16 = 0x1001;
     let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun").ok()?;

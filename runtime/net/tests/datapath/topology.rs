@@ -465,7 +465,7 @@ pub(crate) fn mac(device: &str) -> [u8; 6] {
     octets.try_into().expect("six octets")
 }
 
-fn cgroup2() -> PathBuf {
+pub(crate) fn cgroup2() -> PathBuf {
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
     let mount =
         mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2")).expect("a cgroup2 mount");

@@ -1,0 +1,39 @@
+//! What the kernel tells of containers beside their packets.
+
+use super::Net;
+use crate::{Error, Observed};
+
+impl Net {
+    /// Counts from now on what the sockets and processes of a control group do, by its number (the inode of its directory
+    /// in the cgroup2 hierarchy). A group that is counted for already keeps its counters.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn observe(&self, group: u64) -> Result<(), Error> {
+        Ok(self.inner.datapath.observe(group)?)
+    }
+
+    /// Counts for a group no more; one that is not counted for is fine.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn stop_observing(&self, group: u64) -> Result<(), Error> {
+        Ok(self.inner.datapath.stop_observing(group)?)
+    }
+
+    /// Counts for these groups, and for no others.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn observe_only(&self, groups: &[u64]) -> Result<(), Error> {
+        Ok(self.inner.datapath.observe_only(groups)?)
+    }
+
+    /// What a group did; nothing of one that is not counted for.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn observed(&self, group: u64) -> Result<Observed, Error> {
+        Ok(self.inner.datapath.observed(group)?)
+    }
+}
