@@ -18,6 +18,7 @@ mod image;
 mod info;
 mod logs;
 mod network;
+mod observe;
 mod protocol;
 mod publish;
 mod settings;

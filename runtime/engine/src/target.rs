@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use beeline_metrics::{CgroupDirs, Host, InterfaceCounters, Limits, Target};
+use beeline_metrics::{CgroupDirs, HealthState, Host, InterfaceCounters, Limits, Target};
 
+use crate::container::health::HealthStatus;
 use crate::container::mode::NetworkMode;
 use crate::container::view::ContainerView;
 use crate::shared::Shared;
@@ -35,6 +36,8 @@ impl Shared {
                 pids: host.pids_limit.and_then(positive),
             },
             interfaces: self.interfaces(view),
+            observed: self.observed(view),
+            health: health(view),
         })
     }
 
@@ -86,6 +89,14 @@ impl Shared {
             }
             _ => self.interfaces(view),
         }
+    }
+}
+
+fn health(view: &ContainerView) -> HealthState {
+    match view.status.health.as_ref().map(|health| health.status) {
+        None => HealthState::Unchecked,
+        Some(HealthStatus::Healthy) => HealthState::Healthy,
+        Some(HealthStatus::Starting | HealthStatus::Unhealthy) => HealthState::Unhealthy,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::family::{self, Family};
 use crate::label::LabelChoice;
 use crate::page::{Labels, Page};
 use crate::process::descriptors;
-use crate::{Host, InterfaceCounters, Limits, Sample, Stall, Target};
+use crate::{HealthState, Host, InterfaceCounters, Limits, Sample, Stall, Target};
 
 /// How many block devices and how many interfaces of one container have series.
 pub(crate) const MOST_DEVICES: usize = 16;
@@ -47,7 +47,9 @@ impl Page {
         self.add_some(family::PROCESSES, &labels, processes.map(|processes| processes.len() as u64));
         self.add_some(family::FILE_DESCRIPTORS, &labels, processes.map(descriptors));
         self.add_some(family::THREADS, &labels, sample.threads);
+        self.observed(&labels, &target.observed);
         self.limits(&labels, &target.limits);
+        self.add(family::HEALTH, &labels, health(target.health));
         self.add(family::RESTARTS, &labels, target.restarts as f64);
         self.add(family::START_TIME, &labels, epoch_seconds(target.started_at));
         self.add(family::LAST_SEEN, &labels, epoch_seconds(SystemTime::now()).trunc());
@@ -150,6 +152,15 @@ impl Page {
         if let Some(quota) = limits.cpu_quota_us {
             self.add(family::SPEC_CPU_QUOTA, labels, quota as f64);
         }
+    }
+}
+
+/// cAdvisor's numbers.
+fn health(state: HealthState) -> f64 {
+    match state {
+        HealthState::Unchecked => -1.0,
+        HealthState::Unhealthy => 0.0,
+        HealthState::Healthy => 1.0,
     }
 }
 

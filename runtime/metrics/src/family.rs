@@ -82,6 +82,16 @@ families! {
     NETWORK_TX_BYTES: COUNTER Container ["interface"] "bytes" "container_network_transmit_bytes_total", "Bytes sent by the container.";
     NETWORK_TX_PACKETS: COUNTER Container ["interface"] "" "container_network_transmit_packets_total", "Packets sent by the container.";
     NETWORK_TX_DROPPED: COUNTER Container ["interface"] "" "container_network_transmit_packets_dropped_total", "Packets from the container that were dropped; beeline_datapath_drops_total has the reasons.";
+    HEALTH: GAUGE Container [] "" "container_health_state", "What the health check says: 1 healthy, 0 unhealthy or starting, -1 without a check.";
+    TCP_ROUND_TRIP: HISTOGRAM Container [] "seconds" "beeline_container_tcp_round_trip_seconds", "Round trips of the container's connections, in seconds: the handshake's, then one measurement a round trip (before Linux 6.10 smoothed). Absent before the first.";
+    TCP_CONNECT: HISTOGRAM Container [] "seconds" "beeline_container_tcp_connect_seconds", "From the first SYN of a connection of the container's to its answer, in seconds. Long ones are of lost SYNs. Absent before the first.";
+    TCP_CONNECTIONS: COUNTER Container ["outcome"] "" "beeline_container_tcp_connections_total", "Connections, by outcome: accepted (others'), and the container's own: connected, refused (nobody listens there), failed (no answer, or no way there), abandoned (given up before the answer).";
+    TCP_RETRANSMITS: COUNTER Container [] "" "beeline_container_tcp_retransmitted_segments_total", "Segments that were sent once more: packets are lost on the way, or their acknowledgements are.";
+    TCP_RESETS: COUNTER Container ["direction"] "" "beeline_container_tcp_resets_total", "Resets of connections, by direction: sent (a program closed over unread data, or with no lingering) and received (the peer did).";
+    TCP_WINDOW_PROBES: COUNTER Container [] "" "beeline_container_tcp_window_probes_total", "Probes of peers whose window is closed: they do not read what the container sends. Where the kernel lets functions be watched.";
+    TCP_OVERFLOWS: COUNTER Container [] "" "beeline_container_tcp_listen_overflows_total", "Connections that found a listening socket's queue full: the program accepts too slowly, or its backlog is too short. Where the kernel lets functions be watched.";
+    PROCESS_EXECS: COUNTER Container [] "" "beeline_container_process_execs_total", "Programs that were executed in the container. Many a second are a script that should be a program, or a shell's loop.";
+    PROCESS_EXITS: COUNTER Container [] "" "beeline_container_process_exits_total", "Processes of the container that ended.";
     START_TIME: GAUGE Container [] "seconds" "container_start_time_seconds", "When the container was started, in seconds since the epoch.";
     LAST_SEEN: GAUGE Container [] "" "container_last_seen", "When the container was last sampled, in seconds since the epoch.";
     SPEC_MEMORY_LIMIT: GAUGE Container [] "bytes" "container_spec_memory_limit_bytes", "The memory limit in bytes; 0 is unlimited.";
@@ -99,6 +109,9 @@ families! {
     ENGINE_EVENTS: COUNTER Daemon [] "" "engine_daemon_events_total", "Events the engine has published.";
     CONTAINER_ACTIONS: HISTOGRAM Daemon ["action"] "seconds" "engine_daemon_container_actions_seconds", "How long actions on containers took that succeeded, in seconds: create, start, stop, delete.";
     NETWORK_ACTIONS: HISTOGRAM Daemon ["action"] "seconds" "engine_daemon_network_actions_seconds", "How long actions on networks took that succeeded, in seconds: allocate, connect, release.";
+    HEALTH_CHECKS: COUNTER Daemon [] "" "engine_daemon_health_checks_total", "Health checks of containers that were begun.";
+    HEALTH_CHECKS_FAILED: COUNTER Daemon [] "" "engine_daemon_health_checks_failed_total", "Health checks that could not be run; what a check that ran says is not in it.";
+    HEALTH_CHECK_START: HISTOGRAM Daemon [] "seconds" "engine_daemon_health_check_start_duration_seconds", "How long health checks took to be begun, in seconds.";
     BUILD_INFO: GAUGE Daemon ["version"] "" "beeline_build_info", "Always 1; the label version names the running daemon's version.";
     IMAGES: GAUGE Daemon [] "" "beeline_images", "Images in the store.";
     DATAPATH_DROPS: COUNTER Daemon ["reason"] "" "beeline_datapath_drops_total", "Packets dropped by the datapath, by reason.";

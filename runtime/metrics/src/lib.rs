@@ -17,6 +17,7 @@ mod exporter;
 pub mod family;
 mod host;
 mod label;
+mod observed;
 mod openmetrics;
 mod page;
 mod pressure;
@@ -29,10 +30,11 @@ pub use block_io::BlockIo;
 pub use exporter::{Error, Exporter, Format};
 pub use host::HostCpu;
 pub use label::{LabelChoice, sanitize};
+pub use observed::{Histogram, Observed};
 pub use pressure::{Pressure, Stall};
 pub use recorder::Recorder;
 pub use sample::{Cpu, Memory, Sample};
 pub use snapshot::{
-    CgroupDirs, Datapath, Host, InterfaceCounters, Limits, Network, Publish, Resolver, Rule, Snapshot,
-    StateCounts, Target,
+    CgroupDirs, Datapath, HealthState, Host, InterfaceCounters, Limits, Network, Publish, Resolver, Rule,
+    Snapshot, StateCounts, Target,
 };

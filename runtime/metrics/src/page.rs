@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram as Buckets, LabelPair, Metric, MetricFamily, MetricType,
+};
 
+use crate::Histogram;
 use crate::family::{CUT, Family};
 
 /// Series by family, and what was left out.
@@ -33,6 +36,29 @@ impl Page {
             gauge.set_value(value);
             metric.set_gauge(gauge);
         }
+        self.push(family, metric);
+    }
+
+    /// Adds a histogram's series.
+    pub(crate) fn add_histogram(&mut self, family: Family, labels: &Labels, histogram: &Histogram) {
+        let mut cumulative = 0;
+        let buckets = histogram.buckets.iter().map(|(bound, count)| {
+            cumulative += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(cumulative);
+            bucket
+        });
+        let mut figures = Buckets::default();
+        figures.set_bucket(buckets.collect());
+        figures.set_sample_count(histogram.count());
+        figures.set_sample_sum(histogram.sum);
+        let mut metric = Metric::from_label(labels.pairs());
+        metric.set_histogram(figures);
+        self.push(family, metric);
+    }
+
+    fn push(&mut self, family: Family, metric: Metric) {
         self.families.entry(family.name).or_insert((family, Vec::new())).1.push(metric);
     }
 

@@ -20,6 +20,9 @@ pub struct Recorder {
     container_actions: HistogramVec,
     network_actions: HistogramVec,
     start_phases: HistogramVec,
+    health_checks: IntCounter,
+    health_checks_failed: IntCounter,
+    health_check_starts: Histogram,
     scrapes: Histogram,
     sample_failures: IntCounter,
 }
@@ -39,6 +42,9 @@ impl Recorder {
             container_actions: histogram(family::CONTAINER_ACTIONS)?,
             network_actions: histogram(family::NETWORK_ACTIONS)?,
             start_phases: histogram(family::START_PHASES)?,
+            health_checks: IntCounter::with_opts(counter(family::HEALTH_CHECKS))?,
+            health_checks_failed: IntCounter::with_opts(counter(family::HEALTH_CHECKS_FAILED))?,
+            health_check_starts: Histogram::with_opts(options(family::HEALTH_CHECK_START))?,
             scrapes: Histogram::with_opts(options(family::SCRAPE_SECONDS))?,
             sample_failures: IntCounter::with_opts(counter(family::SAMPLE_FAILURES))?,
         })
@@ -70,6 +76,21 @@ impl Recorder {
         self.start_phases.with_label_values(&[phase]).observe(took.as_secs_f64());
     }
 
+    /// A health check is begun.
+    pub fn health_check(&self) {
+        self.health_checks.inc();
+    }
+
+    /// A health check has begun, after so long.
+    pub fn health_check_started(&self, took: Duration) {
+        self.health_check_starts.observe(took.as_secs_f64());
+    }
+
+    /// A health check could not be run.
+    pub fn health_check_failed(&self) {
+        self.health_checks_failed.inc();
+    }
+
     /// A page was made, and these containers were gone when their figures were read.
     pub(crate) fn scrape(&self, took: Duration, failures: u64) {
         self.scrapes.observe(took.as_secs_f64());
@@ -77,12 +98,15 @@ impl Recorder {
     }
 
     pub(crate) fn collect(&self) -> Vec<MetricFamily> {
-        let collectors: [&dyn Collector; 7] = [
+        let collectors: [&dyn Collector; 10] = [
             &self.api_requests,
             &self.api_seconds,
             &self.container_actions,
             &self.network_actions,
             &self.start_phases,
+            &self.health_checks,
+            &self.health_checks_failed,
+            &self.health_check_starts,
             &self.scrapes,
             &self.sample_failures,
         ];

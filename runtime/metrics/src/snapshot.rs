@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use crate::Observed;
+
 /// Everything one scrape needs to know.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -55,6 +57,22 @@ pub struct Target {
     pub limits: Limits,
     /// The container's interfaces, as the container sees them.
     pub interfaces: Vec<InterfaceCounters>,
+    /// What its sockets and processes did.
+    pub observed: Observed,
+    /// What its health check says.
+    pub health: HealthState,
+}
+
+/// What a container's health check says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HealthState {
+    /// It has none.
+    #[default]
+    Unchecked,
+    /// It has not succeeded yet, or fails.
+    Unhealthy,
+    /// It succeeds.
+    Healthy,
 }
 
 /// A container's directory in each cgroup hierarchy.

@@ -43,6 +43,7 @@ mod resources;
 mod restart;
 mod security;
 mod servers;
+mod sockets;
 mod stats;
 mod update;
 mod uplinks;

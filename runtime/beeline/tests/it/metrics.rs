@@ -91,7 +91,8 @@ fn no_counter_goes_back_when_a_daemon_takes_over() {
 
 /// The counters of containers and of the datapath; those of the daemon itself begin anew with it.
 fn counters(page: &str) -> BTreeMap<String, f64> {
-    let kept = ["container_", "beeline_datapath_", "beeline_publish_", "beeline_daemon_rule_"];
+    let kept =
+        ["container_", "beeline_container_", "beeline_datapath_", "beeline_publish_", "beeline_daemon_rule_"];
     let is_counter = |line: &&str| {
         let name = line.split(['{', ' ']).next().unwrap();
         name.ends_with("_total") && kept.iter().any(|beginning| name.starts_with(beginning))

@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::family::{ALL, Family, Scope};
 use crate::{
-    CgroupDirs, Datapath, Host, InterfaceCounters, Limits, Network, Publish, Resolver, Rule, StateCounts,
-    Target,
+    CgroupDirs, Datapath, HealthState, Histogram, Host, InterfaceCounters, Limits, Network, Observed,
+    Publish, Resolver, Rule, StateCounts, Target,
 };
 
 fn target() -> Target {
@@ -25,11 +25,30 @@ fn target() -> Target {
             rx_bytes: 7,
             ..InterfaceCounters::default()
         }],
+        observed: Observed::default(),
+        health: HealthState::Healthy,
     }
 }
 
 fn exporter() -> Exporter {
     Exporter::new("1.2.3", Recorder::new().unwrap(), LabelChoice::default())
+}
+
+/// What the kernel tells where it tells everything.
+fn observed() -> Observed {
+    let histogram = Histogram { buckets: vec![(0.001, 2), (0.002, 3)], longer: 1, sum: 0.5 };
+    Observed {
+        round_trips: Some(histogram.clone()),
+        connects: Some(histogram),
+        connections: vec![("refused", 4)],
+        retransmits: Some(1),
+        resets_sent: Some(1),
+        resets_received: Some(1),
+        window_probes: Some(1),
+        overflows: Some(1),
+        execs: Some(1),
+        exits: Some(1),
+    }
 }
 
 /// A control group of version 2 with every file, and a daemon that has done everything once.
@@ -57,6 +76,7 @@ fn everything(group: &Path) -> String {
     let cgroup = CgroupDirs { path: "/x".into(), unified: Some(group.into()), ..CgroupDirs::default() };
     let mut target = Target { cgroup: cgroup.clone(), layer: group.into(), ..target() };
     target.limits.cpu_quota_us = Some(1000);
+    target.observed = observed();
     target.labels.extend((0..40).map(|at| (format!("label{at}"), String::new())));
     let datapath = Datapath {
         drops: vec![("spoofed_source".into(), 3)],
@@ -86,6 +106,7 @@ fn everything(group: &Path) -> String {
     recorder.container_action("start", took);
     recorder.network_action("connect", took);
     recorder.start_phase("network", took);
+    recorder.health_check_started(took);
     let exporter = Exporter::new("1.2.3", recorder, LabelChoice::default());
     exporter.render(&snapshot).unwrap();
     // The layer's size is there some time after the first scrape.
@@ -148,6 +169,18 @@ fn a_container_has_cadvisors_names_and_labels() {
     assert!(text.contains(&format!("container_spec_memory_limit_bytes{{{labels},name=\"web\"}} 67108864\n")));
     assert!(text.contains("beeline_build_info{version=\"1.2.3\"} 1\n"));
     assert!(text.contains("process_resident_memory_bytes "));
+}
+
+#[test]
+fn a_histogram_adds_up_its_buckets_and_is_absent_without_any() {
+    let some = Target { observed: observed(), ..target() };
+    let none = Observed { round_trips: Some(Histogram::default()), ..Observed::default() };
+    let none = Target { observed: none, name: "idle".into(), ..target() };
+    let snapshot = Snapshot { containers: vec![some, none], ..Snapshot::default() };
+    let text = exporter().render(&snapshot).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("beeline_container_tcp_round_trip_seconds"));
+    let values: Vec<&str> = lines.map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(values, ["2", "5", "6", "0.5", "6"], "{text}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn load(
     match observed {
         Ok(_) => load_observers(&mut object, folder, &mut loaded),
         Err(reason) => {
-            tracing::warn!(reason, "the kernel does not let containers be watched: figures are absent")
+            tracing::warn!(reason, "the kernel does not let containers be watched: figures are absent");
         }
     }
     tracing::info!(digest = DIGEST, programs = loaded.len(), "loaded the BPF programs");

@@ -69,7 +69,7 @@ impl Actor {
         group.is_ok_and(|group| group.is_frozen())
     }
 
-    pub(super) fn cgroup_path(&self) -> String {
+    pub(crate) fn cgroup_path(&self) -> String {
         self.shared.cgroup_path(&self.record.id, &self.record.config)
     }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beeline_net::{Net, Netns};
 use beeline_spawn::fault::{self, Point};
@@ -145,6 +145,7 @@ impl Actor {
         attached?;
         let (link, pid) = created?;
         self.link = Some(link);
+        shared.observe(&self.cgroup_path());
         timeline.step("network, root");
         for joined in plan.joined() {
             self.network_event("connect", &joined.network);
@@ -251,7 +252,11 @@ impl Actor {
         if let Err(error) = fault(Point::StartConnect) {
             return (BTreeMap::new(), Err(error));
         }
+        let began = Instant::now();
         let (made, attached) = self.attach_all(netns, joined).await;
+        if attached.is_ok() && !joined.is_empty() {
+            self.shared.recorder.network_action("allocate", began.elapsed());
+        }
         let connected = joined.iter().filter_map(|one| Some((one, made.get(&one.network.id)?)));
         let led = match attached {
             Ok(()) => self.lead_questions(netns, connected).await,

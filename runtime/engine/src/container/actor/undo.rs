@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beeline_spawn::cgroup::Hierarchy;
 use beeline_spawn::fault::Point;
@@ -35,6 +35,7 @@ impl Actor {
         }
         timeline.step("network, volumes");
         let path = self.cgroup_path();
+        shared.stop_observing(&path);
         let (hierarchy, run_dir) = (shared.hierarchy.clone(), self.run_dir());
         let config = self.record.config.clone();
         let removed = tokio::task::spawn_blocking(move || {
@@ -62,6 +63,7 @@ impl Actor {
     /// Withdraws ports, and disconnects from every network; the addresses stay the container's own.
     async fn undo_network(&mut self) -> (Vec<Arc<Network>>, Vec<String>) {
         let shared = self.shared.clone();
+        let began = Instant::now();
         let (mut disconnected, mut failures) = (Vec::new(), Vec::new());
         self.runtime.published.clear();
         for (id, connection) in &mut self.runtime.connections {
@@ -84,6 +86,9 @@ impl Actor {
             if let Some(bridge) = network.as_ref().and_then(|network| network.as_bridge()) {
                 bridge.rest(&self.record.id);
             }
+        }
+        if !disconnected.is_empty() && failures.is_empty() {
+            shared.recorder.network_action("release", began.elapsed());
         }
         (disconnected, failures)
     }

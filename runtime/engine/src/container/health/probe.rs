@@ -1,7 +1,7 @@
 //! One probe: an exec whose output is read and cut.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use beeline_spawn::protocol::Exec as Wanted;
 use jiff::Timestamp;
@@ -24,14 +24,19 @@ const FAILED: i64 = -1;
 /// Probes the container, and returns when the probe has ended or was killed for having taken too long.
 pub(super) async fn run(shared: &Shared, view: &ContainerView, settings: &Settings) -> Probe {
     let start = Timestamp::now();
+    shared.recorder.health_check();
     let (exit_code, output) = match try_run(shared, view, settings).await {
         Ok(result) => result,
-        Err(error) => (FAILED, error.full()),
+        Err(error) => {
+            shared.recorder.health_check_failed();
+            (FAILED, error.full())
+        }
     };
     Probe { start, end: Timestamp::now(), exit_code, output }
 }
 
 async fn try_run(shared: &Shared, view: &ContainerView, settings: &Settings) -> Result<(i64, String), Error> {
+    let began = Instant::now();
     let id = ContainerId::random()?.to_string();
     let config = ExecConfig { cmd: settings.argv.clone(), ..ExecConfig::default() };
     let wanted = Wanted {
@@ -45,6 +50,7 @@ async fn try_run(shared: &Shared, view: &ContainerView, settings: &Settings) -> 
     let run_dir = shared.run_dir(&view.id);
     exec::created(shared, view, &config, &id);
     let Started { stream, .. } = exec::start(shared, view, &config, wanted).await?;
+    shared.recorder.health_check_started(began.elapsed());
     let result = finish(&run_dir, &id, stream, settings.timeout).await;
     exec::forget_file(&run_dir, &id).await;
     let code = if let Ok((code, _)) = &result { *code } else { FAILED };
