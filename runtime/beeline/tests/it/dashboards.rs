@@ -131,8 +131,10 @@ fn start_workload(bed: &Bed) {
         denied,
         "beeline/whoami",
     ]);
-    let work = "while :; do dd if=/dev/zero of=/file bs=64k count=16 conv=fsync 2>/dev/null; \
-                nslookup web2 127.0.0.11 >/dev/null 2>&1; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done";
+    let work = format!(
+        "while :; do dd if=/dev/zero of=/file bs=64k count=16 conv=fsync 2>/dev/null; \
+                wget -q -O /dev/null http://{HOST_ADDRESS}:8080/; nslookup web2 127.0.0.11 >/dev/null 2>&1; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done"
+    );
     bed.docker_ok(&[
         "run",
         "-d",
@@ -149,7 +151,7 @@ fn start_workload(bed: &Bed) {
         "busybox",
         "sh",
         "-c",
-        work,
+        &work,
     ]);
 }
 
@@ -218,10 +220,14 @@ fn every_panel_and_rule_finds_data_in_a_real_prometheus() {
     let names: BTreeSet<String> = records.into_iter().chain(compared).collect();
     empty.extend(names.iter().filter(|name| !prometheus.finds(name)).cloned());
     empty.extend(OTHERS.iter().filter(|query| !prometheus.finds(query)).map(|query| (*query).to_owned()));
+    // Where the kernel lets functions be watched.
+    if !prometheus.finds("beeline_container_tcp_listen_overflows_total") {
+        empty.retain(|query| !query.contains("listen_overflows") && !query.contains("window_probes"));
+    }
     if !counts_devices() {
         empty.retain(|query| !query.contains("(rate(container_fs_"));
     }
-    assert!(panels >= 60, "{panels} panels were checked");
+    assert!(panels >= 70, "{panels} panels were checked");
     assert!(names.len() >= 14, "{names:?}");
     assert!(
         empty.is_empty(),
