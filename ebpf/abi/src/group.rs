@@ -66,6 +66,32 @@ pub struct GroupCounters {
     pub exits: u64,
 }
 
+/// How long a group waited for the machine.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupLatencies {
+    /// From being able to run to running.
+    pub run_queue: Histogram,
+    /// From a request's way to a block device to its completion.
+    pub block_io: Histogram,
+}
+
+/// A request that a block device has.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockRequest {
+    /// The key of its group.
+    pub group: u64,
+    /// When the device got it.
+    pub began: u64,
+}
+
+/// The key of a group: the number of its directory, and that of its hierarchy, which is 0 for version 2's.
+#[inline(always)]
+pub const fn group_key(hierarchy: u32, number: u64) -> u64 {
+    (hierarchy as u64) << 48 | number
+}
+
 impl core::ops::AddAssign for Histogram {
     fn add_assign(&mut self, other: Self) {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
@@ -90,6 +116,13 @@ impl core::ops::AddAssign for GroupCounters {
         self.overflows += other.overflows;
         self.execs += other.execs;
         self.exits += other.exits;
+    }
+}
+
+impl core::ops::AddAssign for GroupLatencies {
+    fn add_assign(&mut self, other: Self) {
+        self.run_queue += other.run_queue;
+        self.block_io += other.block_io;
     }
 }
 

@@ -43,7 +43,7 @@ pub use endpoint::{
     uplink_flags,
 };
 pub use flow::{Direction, Flow, FlowKind, Timeouts, tcp_bits};
-pub use group::{BOUNDS, GroupCounters, Histogram};
+pub use group::{BOUNDS, BlockRequest, GroupCounters, GroupLatencies, Histogram, group_key};
 pub use ipv6::{Extension, Fragment, IPV6_LEN, Ipv6Header, icmpv6};
 pub use packet::{
     ArpPacket, ETHERNET_LEN, EthernetHeader, IPV4_LEN, Icmp, Ipv4Header, Ports, arp, ether, icmp, ip,

@@ -20,6 +20,7 @@ plain_data!(
     FragmentKey,
     FragmentPorts,
     GroupCounters,
+    GroupLatencies,
     Histogram,
     LocalAddress,
     Member,

@@ -12,7 +12,7 @@ use aya_ebpf::{
     macros::btf_map,
     programs::BtfTracePointContext,
 };
-use beeline_abi::{GroupCounters, Histogram, MAX_GROUPS};
+use beeline_abi::{GroupCounters, GroupLatencies, Histogram, MAX_GROUPS, group_key};
 
 use crate::maps::Table as _;
 
@@ -41,6 +41,15 @@ const NO_PREALLOC: usize = 1;
 #[btf_map]
 static GROUPS: PerCpuHashMap<u64, GroupCounters, { MAX_GROUPS as usize }, NO_PREALLOC> = PerCpuHashMap::new();
 
+/// How long containers waited, where that is asked for.
+#[btf_map]
+static LATENCIES: PerCpuHashMap<u64, GroupLatencies, { MAX_GROUPS as usize }, NO_PREALLOC> =
+    PerCpuHashMap::new();
+
+/// From a container's group in a hierarchy of version 1 to its group in version 2's: block devices know the former.
+#[btf_map]
+static ALIASES: HashMap<u64, u64, { MAX_GROUPS as usize }> = HashMap::new();
+
 /// From a group that a container made below its own to the container's. Numbers are never used again, so the oldest may go.
 #[btf_map]
 static NESTED: LruHashMap<u64, u64, { MAX_GROUPS as usize }> = LruHashMap::new();
@@ -66,6 +75,15 @@ impl Counters<GroupCounters> {
     #[inline(always)]
     fn of(group: u64) -> Option<Self> {
         GROUPS.get_ptr_mut(group).or_else(|| GROUPS.get_ptr_mut(*NESTED.find(&group)?)).map(Self)
+    }
+}
+
+impl Counters<GroupLatencies> {
+    /// Of the container that a group belongs to, by its key.
+    #[inline(always)]
+    pub fn of_group(group: u64) -> Option<Self> {
+        let nested = || LATENCIES.get_ptr_mut(*NESTED.find(&group).or_else(|| ALIASES.find(&group))?);
+        LATENCIES.get_ptr_mut(group).or_else(nested).map(Self)
     }
 }
 
@@ -99,6 +117,13 @@ fn add(counter: *mut u64, number: u64) {
 #[inline(always)]
 fn number_of(cgroup: u64) -> Option<u64> {
     read(read(cgroup, CGROUP_NODE.load())?, NODE_ID.load())
+}
+
+/// The key of a control group of any hierarchy: its number, for version 2's.
+#[inline(always)]
+pub fn key_of(cgroup: u64) -> Option<u64> {
+    let hierarchy: i32 = read(read(cgroup, CGROUP_ROOT.load())?, ROOT_NUMBER.load())?;
+    Some(group_key(hierarchy as u32, number_of(cgroup)?))
 }
 
 /// Reads a field of one of the kernel's structures.

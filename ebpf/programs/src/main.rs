@@ -13,6 +13,7 @@
 //! | `tcp_round_trip` | the root cgroup | how long the round trips of containers' connections take |
 //! | `tcp_…` | tracepoints and functions of TCP | how containers' connections begin, and what goes wrong |
 //! | `process_…`, `group_made` | tracepoints | programs that containers execute, processes that end, groups below theirs |
+//! | `thread_…`, `block_…` | tracepoints, where asked for | how long containers wait for processors and block devices |
 //! | `expire_flows` | nothing: the daemon runs it | deletes flows that are over |
 //!
 //! Entry points are thin: they turn a module's outcome into a verdict and count what was refused. A packet of nobody
@@ -38,6 +39,7 @@ mod group;
 mod guard;
 mod icmp_error;
 mod icmpv6;
+mod latency;
 mod log;
 mod maps;
 mod masquerade;
@@ -265,6 +267,42 @@ pub fn process_ended(_: BtfTracePointContext) {
 #[btf_tracepoint(function = "cgroup_mkdir")]
 pub fn group_made(ctx: BtfTracePointContext) {
     let _ = group::made(&ctx);
+}
+
+/// A thread can run.
+#[btf_tracepoint(function = "sched_wakeup")]
+pub fn thread_woken(ctx: BtfTracePointContext) {
+    let _ = latency::woken(&ctx);
+}
+
+/// A new thread can run.
+#[btf_tracepoint(function = "sched_wakeup_new")]
+pub fn thread_begun(ctx: BtfTracePointContext) {
+    let _ = latency::woken(&ctx);
+}
+
+/// A processor goes from one thread to another.
+#[btf_tracepoint(function = "sched_switch")]
+pub fn thread_switched(ctx: BtfTracePointContext) {
+    let _ = latency::switched(&ctx);
+}
+
+/// A thread ends.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn thread_ended(_: BtfTracePointContext) {
+    latency::ended();
+}
+
+/// A block device gets a request.
+#[btf_tracepoint(function = "block_rq_issue")]
+pub fn block_requested(ctx: BtfTracePointContext) {
+    let _ = latency::requested(&ctx);
+}
+
+/// A block device has done with a request.
+#[btf_tracepoint(function = "block_rq_complete")]
+pub fn block_completed(ctx: BtfTracePointContext) {
+    let _ = latency::completed(&ctx);
 }
 
 #[cfg(not(test))]

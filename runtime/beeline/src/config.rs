@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use beeline_api::{HostAddr, InvalidHost};
 use beeline_engine::{
-    Acceleration, AddressPool, Guard, InstanceId, LogDriver, Rules, SecurityDefaults, Timeouts,
+    Acceleration, AddressPool, Guard, InstanceId, LogDriver, Rules, SecurityDefaults, Timeouts, Watch,
 };
 use clap::Parser;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -25,6 +25,7 @@ mod policy;
 mod pools;
 mod security;
 mod timeouts;
+mod watch;
 
 pub(crate) use log_level::LogLevel;
 pub(crate) use metrics::MetricsSettings;
@@ -33,6 +34,7 @@ use policy::{Devices, NotNeeded, PolicyFlags, acceleration, guard, rules};
 use pools::{PoolEntry, parse_pool, to_pool};
 use security::{SecurityFlags, SecurityKeys, UlimitEntry, security};
 use timeouts::{Given, timeouts};
+use watch::{WatchFlags, watch};
 
 const DEFAULT_FILE: &str = "/etc/beeline/daemon.json";
 const DEFAULT_ROOT: &str = "/var/lib/beeline";
@@ -109,6 +111,8 @@ pub(crate) struct Flags {
     log_opt: Vec<String>,
     #[command(flatten)]
     security: SecurityFlags,
+    #[command(flatten)]
+    watch: WatchFlags,
     /// How many connections can be tracked at once [default: 262144]
     #[arg(long, value_name = "NUMBER")]
     conntrack_entries: Option<u32>,
@@ -162,6 +166,8 @@ struct File {
     no_new_privileges: Option<bool>,
     default_ulimits: Option<BTreeMap<String, UlimitEntry>>,
     conntrack_timeouts: Option<BTreeMap<String, String>>,
+    latency_histograms: Option<bool>,
+    program_statistics: Option<bool>,
 }
 
 /// What the daemon runs with.
@@ -191,6 +197,7 @@ pub(crate) struct Settings {
     pub(crate) conntrack_entries: u32,
     pub(crate) security: SecurityDefaults,
     pub(crate) conntrack_timeouts: Timeouts,
+    pub(crate) watch: Watch,
 }
 
 impl Settings {
@@ -265,6 +272,7 @@ impl Settings {
                 .unwrap_or(262_144),
             security: security(flags.security, keys)?,
             conntrack_timeouts: timeouts(flags.conntrack_timeout, file.conntrack_timeouts)?,
+            watch: watch(&flags.watch, file.latency_histograms, file.program_statistics)?,
             run,
         })
     }
@@ -463,6 +471,18 @@ mod tests {
         let file =
             parse(r#"{ "beeline-bridge-accelerate": "true", "beeline-accelerate-host": true }"#).unwrap();
         assert_eq!(by_flags.unwrap(), Settings::merge(flags(&[]), file).unwrap());
+    }
+
+    #[test]
+    fn what_costs_something_is_measured_only_where_it_is_asked_for() {
+        let off = Settings::merge(flags(&[]), File::default()).unwrap();
+        assert_eq!(off.watch, Watch::default());
+        let by_flags =
+            Settings::merge(flags(&["--latency-histograms", "--program-statistics"]), File::default());
+        let file = parse(r#"{ "latency-histograms": true, "program-statistics": true }"#).unwrap();
+        let by_file = Settings::merge(flags(&[]), file).unwrap();
+        assert_eq!(by_file.watch, Watch { latencies: true, program_runs: true });
+        assert_eq!(by_flags.unwrap(), by_file);
     }
 
     #[test]

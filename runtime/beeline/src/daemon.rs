@@ -117,6 +117,7 @@ fn engine_config(settings: &Settings) -> Result<EngineConfig> {
         security: settings.security.clone(),
         bridge_accelerate: settings.bridge_accelerate,
         accelerate_host: settings.accelerate_host,
+        watch: settings.watch,
         ..defaults
     })
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use beeline_net::{Acceleration, Guard, Rules, Timeouts};
+use beeline_net::{Acceleration, Guard, Rules, Timeouts, Watch};
 use beeline_spawn::container::defaults;
 use beeline_spawn::seccomp::docker_profile;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -146,6 +146,8 @@ pub struct EngineConfig {
     pub bridge_accelerate: Acceleration,
     /// Whether those of the host itself with members of such networks do, too.
     pub accelerate_host: bool,
+    /// What is measured beyond what costs nothing.
+    pub watch: Watch,
 }
 
 impl EngineConfig {
@@ -177,6 +179,7 @@ impl EngineConfig {
             security: SecurityDefaults::default(),
             bridge_accelerate: Acceleration::Off,
             accelerate_host: false,
+            watch: Watch::default(),
         }
     }
 }

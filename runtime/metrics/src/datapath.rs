@@ -31,6 +31,11 @@ impl Page {
             self.add(family::NETWORK_FLOWS, &labels, network.flows as f64);
             self.add(family::NETWORK_QUOTA, &labels, network.quota as f64);
         }
+        for program in &datapath.programs {
+            let labels = none.with("program", program.program);
+            self.add(family::PROGRAM_RUNS, &labels, program.runs as f64);
+            self.add(family::PROGRAM_SECONDS, &labels, program.seconds);
+        }
     }
 
     fn publish(&mut self, publish: &Publish) {

@@ -92,6 +92,8 @@ families! {
     TCP_OVERFLOWS: COUNTER Container [] "" "beeline_container_tcp_listen_overflows_total", "Connections that found a listening socket's queue full: the program accepts too slowly, or its backlog is too short. Where the kernel lets functions be watched.";
     PROCESS_EXECS: COUNTER Container [] "" "beeline_container_process_execs_total", "Programs that were executed in the container. Many a second are a script that should be a program, or a shell's loop.";
     PROCESS_EXITS: COUNTER Container [] "" "beeline_container_process_exits_total", "Processes of the container that ended.";
+    RUN_QUEUE: HISTOGRAM Container [] "seconds" "beeline_container_run_queue_seconds", "How long threads that could run waited for a processor, in seconds. With latency-histograms only. Raise --cpus or --cpu-shares, or move work elsewhere.";
+    BLOCK_IO: HISTOGRAM Container [] "seconds" "beeline_container_block_io_seconds", "How long block devices had requests of the container, in seconds. With latency-histograms only. What is written to the page cache counts when it is flushed.";
     START_TIME: GAUGE Container [] "seconds" "container_start_time_seconds", "When the container was started, in seconds since the epoch.";
     LAST_SEEN: GAUGE Container [] "" "container_last_seen", "When the container was last sampled, in seconds since the epoch.";
     SPEC_MEMORY_LIMIT: GAUGE Container [] "bytes" "container_spec_memory_limit_bytes", "The memory limit in bytes; 0 is unlimited.";
@@ -132,6 +134,8 @@ families! {
     DAEMON_RULE_HITS: COUNTER Daemon ["source", "action"] "" "beeline_daemon_rule_hits_total", "New connections that a rule of the daemon decided about; source is empty for all that no rule names.";
     NETWORK_FLOWS: GAUGE Daemon ["network"] "" "beeline_network_flows", "Connections that the members of a network have now.";
     NETWORK_QUOTA: GAUGE Daemon ["network"] "" "beeline_network_flow_quota", "Connections that the members of a network may have together. New ones are dropped with the reason flow_quota: raise conntrack-entries.";
+    PROGRAM_RUNS: COUNTER Daemon ["program"] "" "beeline_program_runs_total", "Runs of a program in the kernel. With program-statistics only; begins anew when the program is loaded anew.";
+    PROGRAM_SECONDS: COUNTER Daemon ["program"] "seconds" "beeline_program_run_seconds_total", "How long runs of a program in the kernel took together, in seconds. With program-statistics only.";
     DNS_QUERIES: COUNTER Daemon ["class"] "" "beeline_dns_queries_total", "Questions of containers to the resolver, by who answers: names (of containers), outside (servers of the host or the container), refused.";
     DNS_FAILURES: COUNTER Daemon ["reason"] "" "beeline_dns_failures_total", "Questions that no answer was got for: no_answer and no_servers (check resolv.conf), too_many at a time.";
 }

@@ -35,6 +35,6 @@ pub use pressure::{Pressure, Stall};
 pub use recorder::Recorder;
 pub use sample::{Cpu, Memory, Sample};
 pub use snapshot::{
-    CgroupDirs, Datapath, HealthState, Host, InterfaceCounters, Limits, Network, Publish, Resolver, Rule,
-    Snapshot, StateCounts, Target,
+    CgroupDirs, Datapath, HealthState, Host, InterfaceCounters, Limits, Network, ProgramRuns, Publish,
+    Resolver, Rule, Snapshot, StateCounts, Target,
 };

@@ -26,6 +26,10 @@ pub struct Observed {
     pub execs: Option<u64>,
     /// Processes that ended.
     pub exits: Option<u64>,
+    /// How long its threads waited for a processor.
+    pub run_queue: Option<Histogram>,
+    /// How long block devices had its requests.
+    pub block_io: Option<Histogram>,
 }
 
 /// How long things took.
@@ -50,9 +54,12 @@ impl Histogram {
 impl Page {
     /// Adds what a container's sockets and processes did.
     pub(crate) fn observed(&mut self, labels: &Labels, observed: &Observed) {
-        for (family, histogram) in
-            [(family::TCP_ROUND_TRIP, &observed.round_trips), (family::TCP_CONNECT, &observed.connects)]
-        {
+        for (family, histogram) in [
+            (family::TCP_ROUND_TRIP, &observed.round_trips),
+            (family::TCP_CONNECT, &observed.connects),
+            (family::RUN_QUEUE, &observed.run_queue),
+            (family::BLOCK_IO, &observed.block_io),
+        ] {
             // Most containers make no connections: two dozen series of zeroes each would be most of the page.
             if let Some(histogram) = histogram.as_ref().filter(|histogram| histogram.count() > 0) {
                 self.add_histogram(family, labels, histogram);

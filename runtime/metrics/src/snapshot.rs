@@ -136,7 +136,7 @@ pub struct StateCounts {
 }
 
 /// The datapath's own figures.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Datapath {
     /// Packets dropped, by the reason's name.
     pub drops: Vec<(String, u64)>,
@@ -150,6 +150,19 @@ pub struct Datapath {
     pub daemon_rules: Vec<Rule>,
     /// Networks with a device.
     pub networks: Vec<Network>,
+    /// How often the programs ran, where that is counted.
+    pub programs: Vec<ProgramRuns>,
+}
+
+/// How often a program ran in the kernel.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProgramRuns {
+    /// The program's name.
+    pub program: &'static str,
+    /// Its runs.
+    pub runs: u64,
+    /// How long they took together, in seconds.
+    pub seconds: f64,
 }
 
 /// A published port or range, and what came through it.

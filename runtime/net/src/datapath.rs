@@ -40,12 +40,12 @@ use std::{
 pub use accelerate::{Acceleration, EndSpec};
 pub use error::Error;
 pub use flows::NetworkFlows;
-pub use observe::{Connections, Observed};
+pub use observe::{Connections, Group, Observed};
 pub use resolvers::ResolverStatus;
 pub use spec::{
     DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, Histogram, LAYOUT_VERSION,
     LogLevel, NetworkSpec, ProgramStatus, Protocol, Publish, PublishCounters, PublishStatus, RuleSets,
-    RuleStatus, Timeouts, UplinkSpec,
+    RuleStatus, Timeouts, UplinkSpec, Watch,
 };
 
 use crate::rules::Rules;
@@ -77,6 +77,9 @@ pub struct Datapath {
     entries: AtomicU64,
     timeouts: Timeouts,
     groups: observe::Groups,
+    watch: Watch,
+    /// The kernel counts programs' runs while it is open.
+    _statistics: Option<OwnedFd>,
     /// While programs with maps of another layout are in place.
     staged: Mutex<Option<Staged>>,
     _log: Option<KernelLog>,
@@ -115,7 +118,7 @@ impl Datapath {
             pins.remove_other_programs(&programs_folder)?;
         }
         attach::attach_cgroup(&pins, &programs, &config.cgroup2)?;
-        observe::attach(&programs, &programs_folder, &config.cgroup2)?;
+        observe::attach(&programs, config.watch, &programs_folder, &config.cgroup2)?;
         let publish_table = tables::open_raw(&pins, "PUBLISHES")?;
         let (flows, capacity) = tables::open_flows(&pins)?;
         let mut state = State::restore(Tables::open(&pins)?, publish_table.as_fd(), capacity)?;
@@ -127,7 +130,9 @@ impl Datapath {
             _ => start_log(&programs_folder),
         };
         Ok(Self {
-            groups: observe::Groups::open(&pins)?,
+            groups: observe::Groups::open(&pins, config.watch)?,
+            watch: config.watch,
+            _statistics: config.watch.program_runs.then(observe::count_runs).flatten(),
             instance: config.instance.clone(),
             pins,
             programs,
@@ -384,7 +389,7 @@ impl Datapath {
     /// # Errors
     /// [`Error::Program`].
     pub fn programs(&self) -> Result<Vec<ProgramStatus>, Error> {
-        let all = programs::all().filter(|name| self.programs.contains_key(name));
+        let all = programs::all(self.watch).filter(|name| self.programs.contains_key(name));
         all.map(|name| load::describe(name, &self.programs_folder)).collect()
     }
 

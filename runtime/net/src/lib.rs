@@ -21,8 +21,9 @@ mod subnet;
 mod sysctl;
 
 pub use datapath::{
-    Acceleration, Connections, DropReason, EndpointCounters, GuardMode, Histogram, LogLevel, NetworkFlows,
-    Observed, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus, Timeouts,
+    Acceleration, Connections, DropReason, EndpointCounters, Group, GuardMode, Histogram, LogLevel,
+    NetworkFlows, Observed, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus,
+    Timeouts, Watch,
 };
 pub use dns::DnsCounters;
 pub use error::{Error, ErrorKind};

@@ -325,6 +325,7 @@ impl Inner {
             conntrack_entries: config.conntrack_entries,
             timeouts: config.timeouts,
             log_level: config.log_level,
+            watch: config.watch,
         })?;
         let published = Table::new(datapath.publishes()?.into_iter().map(|status| status.publish));
         let inner = Self {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Rules,
-    datapath::{Acceleration, GuardMode, LogLevel, Timeouts},
+    datapath::{Acceleration, GuardMode, LogLevel, Timeouts, Watch},
 };
 
 /// How an instance's network is set up.
@@ -35,6 +35,8 @@ pub struct NetConfig {
     pub guard: Guard,
     /// Whether connections of the host itself with members of accelerated networks are accelerated, too.
     pub accelerate_host: bool,
+    /// What is measured beyond what costs nothing.
+    pub watch: Watch,
 }
 
 /// The uplinks at which denied sources are dropped before anything else sees their packets.
@@ -88,6 +90,7 @@ impl NetConfig {
             rules: Rules::default(),
             guard: Guard::Off,
             accelerate_host: false,
+            watch: Watch::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the kernel tells of containers' sockets, processes and health, as metrics.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::bed::Bed;
@@ -89,4 +90,40 @@ fn health_is_told_and_checks_are_counted() {
     });
     assert!(allocated, "{later}");
     bed.docker_ok(&["rm", "-f", "well", "ill", "unchecked"]);
+}
+
+#[test]
+fn latencies_and_programs_are_measured_where_that_is_asked_for() {
+    let Some(mut bed) = Bed::without_daemon() else { return };
+    fs::write(bed.dirs.config(), r#"{ "latency-histograms": true, "program-statistics": true }"#).unwrap();
+    bed.start();
+    bed.busybox();
+    let work = "dd if=/dev/zero of=/file bs=64k count=32 oflag=direct 2>/dev/null && sleep 1000";
+    bed.docker_ok(&["run", "-d", "--name", "writer", "busybox", "sh", "-c", work]);
+    let count = |page: &str, what: &str| {
+        let family = format!("beeline_container_{what}_seconds_count");
+        page.contains(&family).then(|| series(page, &family, "writer"))
+    };
+    let page = bed.eventually("it has written", || {
+        let page = bed.in_host(SCRAPE);
+        (count(&page, "block_io") >= Some(32.0)).then_some(page)
+    });
+    // As many requests as writes, and not many more.
+    assert!(count(&page, "block_io") <= Some(64.0), "{page}");
+    assert!(count(&page, "run_queue") >= Some(32.0), "it sleeps at each write: {page}");
+    let runs = |program: &str| {
+        let prefix = format!("beeline_program_runs_total{{program=\"{program}\"}} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.unwrap_or_else(|| panic!("no {program} in\n{page}")).parse::<f64>().unwrap()
+    };
+    assert!(runs("thread_switched") > 0.0 && runs("process_executed") > 0.0);
+    assert!(page.contains("beeline_program_run_seconds_total{program=\"thread_switched\"}"));
+
+    // A daemon that is not asked for it measures nothing, and costs nothing.
+    bed.kill_daemon();
+    fs::write(bed.dirs.config(), "{}").unwrap();
+    bed.start();
+    let page = bed.in_host(SCRAPE);
+    assert!(!page.contains("beeline_container_run_queue") && !page.contains("beeline_program_runs"));
+    bed.docker_ok(&["rm", "-f", "writer"]);
 }

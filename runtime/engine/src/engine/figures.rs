@@ -22,6 +22,7 @@ impl Engine {
             publishes: self.ports().iter().map(publish).collect(),
             daemon_rules: self.rule_figures().unwrap_or_default(),
             networks: self.network_figures(),
+            programs: self.shared.program_runs(),
         })
     }
 

@@ -151,6 +151,7 @@ async fn open_net(config: &EngineConfig, instance: &InstanceId, hierarchy: &Hier
     net.rules.clone_from(&config.rules);
     net.guard.clone_from(&config.guard);
     net.accelerate_host = config.accelerate_host;
+    net.watch = config.watch;
     net.log_level = match config.datapath_log {
         DatapathLog::Off => beeline_net::LogLevel::Off,
         DatapathLog::Error | DatapathLog::Warn | DatapathLog::Info => beeline_net::LogLevel::Warn,

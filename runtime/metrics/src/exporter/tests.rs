@@ -6,7 +6,7 @@ use super::*;
 use crate::family::{ALL, Family, Scope};
 use crate::{
     CgroupDirs, Datapath, HealthState, Histogram, Host, InterfaceCounters, Limits, Network, Observed,
-    Publish, Resolver, Rule, StateCounts, Target,
+    ProgramRuns, Publish, Resolver, Rule, StateCounts, Target,
 };
 
 fn target() -> Target {
@@ -39,7 +39,9 @@ fn observed() -> Observed {
     let histogram = Histogram { buckets: vec![(0.001, 2), (0.002, 3)], longer: 1, sum: 0.5 };
     Observed {
         round_trips: Some(histogram.clone()),
-        connects: Some(histogram),
+        connects: Some(histogram.clone()),
+        run_queue: Some(histogram.clone()),
+        block_io: Some(histogram),
         connections: vec![("refused", 4)],
         retransmits: Some(1),
         resets_sent: Some(1),
@@ -89,6 +91,7 @@ fn everything(group: &Path) -> String {
             ..Publish::default()
         }],
         daemon_rules: vec![Rule { action: "deny".into(), source: "10.0.0.0/8".into(), hits: 1 }],
+        programs: vec![ProgramRuns { program: "connect4", runs: 2, seconds: 0.5 }],
         networks: vec![Network { name: "bridge".into(), flows: 1, quota: 2 }],
         ..Datapath::default()
     };

@@ -13,7 +13,7 @@ use aya::{
 };
 
 use super::{
-    DatapathConfig, Error, ProgramStatus, accelerate,
+    DatapathConfig, Error, ProgramStatus, Watch, accelerate,
     btf::Btf,
     observe,
     pins::Pins,
@@ -47,8 +47,8 @@ pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<Load
         missing: format!("SO_NETNS_COOKIE (Linux 5.14): {source}"),
     })?;
     let level = config.log_level as u8;
-    let folder = pins.programs(DIGEST, cookie, level);
-    let (programs, acceleration) = match adopt(&folder) {
+    let folder = pins.programs(DIGEST, cookie, level, config.watch);
+    let (programs, acceleration) = match adopt(&folder, config.watch) {
         Some(programs) => {
             tracing::debug!(digest = DIGEST, "took over the BPF programs of an earlier daemon");
             (programs, Ok(()))
@@ -59,9 +59,9 @@ pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<Load
 }
 
 /// Opens the pinned programs, if all are there: of those that are missing the reason is wanted anew.
-fn adopt(folder: &Path) -> Option<Programs> {
+fn adopt(folder: &Path, watch: Watch) -> Option<Programs> {
     let mut adopted = Programs::new();
-    for name in programs::all() {
+    for name in programs::all(watch) {
         adopted.insert(name, syscall::open_pinned(&folder.join(name)).ok()?);
     }
     Some(adopted)
@@ -117,7 +117,7 @@ fn load(
         Ok(())
     });
     match observed {
-        Ok(_) => load_observers(&mut object, folder, &mut loaded),
+        Ok(_) => load_observers(&mut object, config.watch, folder, &mut loaded),
         Err(reason) => {
             tracing::warn!(reason, "the kernel does not let containers be watched: figures are absent");
         }
@@ -127,13 +127,13 @@ fn load(
 }
 
 /// Loads those of the programs that watch containers which this kernel takes, and says which it does not.
-fn load_observers(object: &mut Ebpf, folder: &Path, loaded: &mut Programs) {
+fn load_observers(object: &mut Ebpf, watch: Watch, folder: &Path, loaded: &mut Programs) {
     let types = match aya::Btf::from_sys_fs() {
         Ok(types) => types,
         Err(error) => return tracing::warn!(%error, "the kernel's types cannot be read: figures are absent"),
     };
     let mut missing = Vec::new();
-    for (name, hook) in programs::OBSERVERS {
+    for (name, hook) in programs::observers(watch) {
         let verified = match object.program_mut(name) {
             Some(Program::BtfTracePoint(program)) if let Hook::Tracepoint(point) = hook => {
                 program.load(point, &types)
@@ -199,7 +199,8 @@ pub(super) fn describe(name: &'static str, folder: &Path) -> Result<ProgramStatu
     })?;
     // Every kernel that has all else we need tells the number (Linux 5.16).
     let verified_instructions = info.verified_instruction_count().unwrap_or_default();
-    Ok(ProgramStatus { name, id: info.id(), verified_instructions })
+    let (runs, run_time) = (info.run_count(), info.run_time());
+    Ok(ProgramStatus { name, id: info.id(), verified_instructions, runs, run_time })
 }
 
 fn load_program(program: &mut Program) -> Result<(), ProgramError> {

@@ -5,31 +5,34 @@
 //! its own when those of the earlier one are gone, and what happens between is not counted.
 
 use std::{
+    collections::HashSet,
     fs::File,
-    os::fd::AsFd as _,
+    ops::AddAssign,
+    os::fd::{AsFd as _, OwnedFd},
     path::Path,
-    sync::{PoisonError, RwLock},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use aya::{
-    maps::{Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
+    Pod,
+    maps::{HashMap, Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
     util::nr_cpus,
 };
 use aya_obj::generated::bpf_attach_type as at;
-use beeline_abi::{GroupCounters, Histogram};
+use beeline_abi::{GroupCounters, GroupLatencies, Histogram, group_key};
 
 use super::{
-    Datapath, Error,
+    Datapath, Error, ProgramStatus, Watch,
     btf::Btf,
     load::Programs,
     pins::Pins,
     programs::{self, Hook},
     syscall,
-    tables::{BPF_NOEXIST, errno, failed},
+    tables::{self, BPF_NOEXIST, errno, failed},
 };
 
 /// The fields that the programs read, with the programs' names for them.
-const FIELDS: [(&str, &str, &[&str]); 14] = [
+const FIELDS: [(&str, &str, &[&str]); 22] = [
     ("SOCK_CGROUP", "sock", &["sk_cgrp_data", "cgroup"]),
     ("SOCK_ERROR", "sock", &["sk_err"]),
     ("SOCK_PROTOCOL", "sock", &["sk_protocol"]),
@@ -44,6 +47,14 @@ const FIELDS: [(&str, &str, &[&str]); 14] = [
     ("CGROUP_ROOT", "cgroup", &["root"]),
     ("ROOT_NUMBER", "cgroup_root", &["hierarchy_id"]),
     ("NODE_ID", "kernfs_node", &["id"]),
+    ("TASK_NUMBER", "task_struct", &["pid"]),
+    ("TASK_STATE", "task_struct", &["__state"]),
+    ("TASK_CGROUPS", "task_struct", &["cgroups"]),
+    ("CGROUPS_UNIFIED", "css_set", &["dfl_cgrp"]),
+    ("REQUEST_BIO", "request", &["bio"]),
+    ("BIO_GROUP", "bio", &["bi_blkg"]),
+    ("GROUP_BLOCK", "blkcg_gq", &["blkcg"]),
+    ("BLOCK_CGROUP", "blkcg", &["css", "cgroup"]),
 ];
 
 /// Where the kernel keeps what the programs read, by their names for it; or what cannot be found.
@@ -79,6 +90,10 @@ pub struct Observed {
     pub execs: Option<u64>,
     /// Processes that ended.
     pub exits: Option<u64>,
+    /// How long its threads waited for a processor, where that is asked for.
+    pub run_queue: Option<Histogram>,
+    /// How long block devices had its requests, where that is asked for.
+    pub block_io: Option<Histogram>,
 }
 
 /// What became of connections.
@@ -94,53 +109,70 @@ pub struct Connections {
     pub abandoned: u64,
 }
 
-/// The map of groups.
-pub(super) struct Groups(RwLock<PerCpuHashMap<MapData, u64, GroupCounters>>);
+/// A control group, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its number: the inode of its directory in the cgroup2 hierarchy.
+    pub number: u64,
+    /// Where block devices are version 1's, the number of that hierarchy, and that of the group there.
+    pub block: Option<(u32, u64)>,
+}
 
-const NAME: &str = "GROUPS";
+/// What is counted for each group.
+pub(super) struct Groups(RwLock<Maps>);
 
-impl Groups {
-    pub(super) fn open(pins: &Pins) -> Result<Self, Error> {
-        let map = MapData::from_pin(pins.map(NAME)).map(Map::PerCpuHashMap);
-        let map = map.and_then(PerCpuHashMap::try_from).map_err(failed("open", NAME))?;
-        Ok(Self(RwLock::new(map)))
+struct Maps {
+    counters: PerGroup<GroupCounters>,
+    latencies: PerGroup<GroupLatencies>,
+    watches_latencies: bool,
+    aliases: HashMap<MapData, u64, u64>,
+}
+
+/// A map by group.
+struct PerGroup<V: Pod> {
+    name: &'static str,
+    map: PerCpuHashMap<MapData, u64, V>,
+}
+
+const ALIASES: &str = "ALIASES";
+
+impl<V: Pod + Default + AddAssign> PerGroup<V> {
+    fn open(pins: &Pins, name: &'static str) -> Result<Self, Error> {
+        let map = MapData::from_pin(pins.map(name)).map(Map::PerCpuHashMap);
+        let map = map.and_then(PerCpuHashMap::try_from).map_err(failed("open", name))?;
+        Ok(Self { name, map })
     }
 
-    /// Begins to count for a group; one that is counted for already keeps its counters.
-    fn add(&self, group: u64) -> Result<(), Error> {
-        let cpus = nr_cpus().map_err(|(_, source)| failed("write", NAME)(MapError::IoError(source)))?;
-        let zeroes = PerCpuValues::try_from(vec![GroupCounters::default(); cpus])
-            .map_err(|source| failed("write", NAME)(MapError::IoError(source)))?;
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match map.insert(group, zeroes, BPF_NOEXIST) {
-            Err(error) if errno(&error) != Some(libc::EEXIST) => Err(failed("write", NAME)(error)),
+    /// One that is there already keeps its counters.
+    fn add(&mut self, group: u64) -> Result<(), Error> {
+        let failed = failed("write", self.name);
+        let cpus = nr_cpus().map_err(|(_, source)| failed(MapError::IoError(source)))?;
+        let zeroes = PerCpuValues::try_from(vec![V::default(); cpus]);
+        let zeroes = zeroes.map_err(|source| failed(MapError::IoError(source)))?;
+        match self.map.insert(group, zeroes, BPF_NOEXIST) {
+            Err(error) if errno(&error) != Some(libc::EEXIST) => Err(failed(error)),
             _ => Ok(()),
         }
     }
 
-    fn remove(&self, group: u64) -> Result<(), Error> {
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match map.remove(&group) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(()),
-            Err(error) => Err(failed("remove from", NAME)(error)),
-        }
+    fn remove(&mut self, group: u64) -> Result<(), Error> {
+        tables::removed(self.map.remove(&group), self.name)
     }
 
-    fn all(&self) -> Result<Vec<u64>, Error> {
-        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.keys().collect::<Result<_, _>>().map_err(failed("read", NAME))
+    fn retain(&mut self, keeps: impl Fn(u64) -> bool) -> Result<(), Error> {
+        let all: Result<Vec<u64>, _> = self.map.keys().collect();
+        let all = all.map_err(failed("read", self.name))?;
+        all.into_iter().filter(|group| !keeps(*group)).try_for_each(|group| self.remove(group))
     }
 
-    /// What a group did; none if it is not counted for.
-    fn counters(&self, group: u64) -> Result<Option<GroupCounters>, Error> {
-        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let values = match map.get(&group, 0) {
+    /// What was counted for a group; none if nothing is.
+    fn get(&self, group: u64) -> Result<Option<V>, Error> {
+        let values = match self.map.get(&group, 0) {
             Ok(values) => values,
             Err(MapError::KeyNotFound) => return Ok(None),
-            Err(error) => return Err(failed("read", NAME)(error)),
+            Err(error) => return Err(failed("read", self.name)(error)),
         };
-        let mut total = GroupCounters::default();
+        let mut total = V::default();
         for value in values.iter() {
             total += *value;
         }
@@ -148,45 +180,114 @@ impl Groups {
     }
 }
 
+impl Groups {
+    pub(super) fn open(pins: &Pins, watch: Watch) -> Result<Self, Error> {
+        let aliases = MapData::from_pin(pins.map(ALIASES)).map(Map::HashMap).and_then(HashMap::try_from);
+        Ok(Self(RwLock::new(Maps {
+            counters: PerGroup::open(pins, "GROUPS")?,
+            latencies: PerGroup::open(pins, "LATENCIES")?,
+            watches_latencies: watch.latencies,
+            aliases: aliases.map_err(failed("open", ALIASES))?,
+        })))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Maps> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Maps> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Maps {
+    fn add(&mut self, group: &Group) -> Result<(), Error> {
+        self.counters.add(group.number)?;
+        if !self.watches_latencies {
+            return Ok(());
+        }
+        if let Some((hierarchy, number)) = group.block {
+            let alias = group_key(hierarchy, number);
+            self.aliases.insert(alias, group.number, 0).map_err(failed("write", ALIASES))?;
+        }
+        self.latencies.add(group.number)
+    }
+
+    fn remove(&mut self, group: &Group) -> Result<(), Error> {
+        if let Some((hierarchy, number)) = group.block {
+            tables::remove(&mut self.aliases, ALIASES, &group_key(hierarchy, number))?;
+        }
+        self.latencies.remove(group.number)?;
+        self.counters.remove(group.number)
+    }
+
+    fn retain(&mut self, keeps: impl Fn(u64) -> bool) -> Result<(), Error> {
+        let aliases: Result<Vec<(u64, u64)>, _> = self.aliases.iter().collect();
+        let aliases = aliases.map_err(failed("read", ALIASES))?;
+        for (alias, _) in aliases.iter().filter(|(_, group)| !keeps(*group)) {
+            tables::remove(&mut self.aliases, ALIASES, alias)?;
+        }
+        let watches_latencies = self.watches_latencies;
+        self.counters.retain(&keeps)?;
+        self.latencies.retain(|group| watches_latencies && keeps(group))
+    }
+}
+
+/// Has the kernel count the runs of programs for as long as the descriptor is open.
+pub(super) fn count_runs() -> Option<OwnedFd> {
+    let enabled = aya::sys::enable_stats(aya::sys::Stats::RunTime);
+    enabled.inspect_err(|error| tracing::warn!(%error, "the runs of programs are not counted")).ok()
+}
+
 impl Datapath {
-    /// Counts from now on what the sockets and processes of a control group do, by its number (the inode of its directory
-    /// in the cgroup2 hierarchy). A group that is counted for already keeps its counters.
+    /// Counts from now on what the sockets and processes of a control group do. A group that is counted for already keeps
+    /// its counters.
     ///
     /// # Errors
     /// [`Error::Map`].
-    pub fn observe(&self, group: u64) -> Result<(), Error> {
-        self.groups.add(group)
+    pub fn observe(&self, group: &Group) -> Result<(), Error> {
+        self.groups.write().add(group)
     }
 
     /// Counts for a group no more; one that is not counted for is fine.
     ///
     /// # Errors
     /// [`Error::Map`].
-    pub fn stop_observing(&self, group: u64) -> Result<(), Error> {
-        self.groups.remove(group)
+    pub fn stop_observing(&self, group: &Group) -> Result<(), Error> {
+        self.groups.write().remove(group)
     }
 
     /// Counts for these groups, and for no others.
     ///
     /// # Errors
     /// [`Error::Map`].
-    pub fn observe_only(&self, groups: &[u64]) -> Result<(), Error> {
-        let all = self.groups.all()?;
-        all.iter()
-            .filter(|group| !groups.contains(group))
-            .try_for_each(|group| self.groups.remove(*group))?;
-        groups.iter().try_for_each(|group| self.groups.add(*group))
+    pub fn observe_only(&self, groups: &[Group]) -> Result<(), Error> {
+        let mut maps = self.groups.write();
+        let numbers: HashSet<u64> = groups.iter().map(|group| group.number).collect();
+        maps.retain(|number| numbers.contains(&number))?;
+        groups.iter().try_for_each(|group| maps.add(group))
     }
 
-    /// What a group did; nothing of one that is not counted for.
+    /// What a group did, by its number; nothing of one that is not counted for.
     ///
     /// # Errors
     /// [`Error::Map`].
     pub fn observed(&self, group: u64) -> Result<Observed, Error> {
-        Ok(self.groups.counters(group)?.map_or_else(Observed::default, |counters| self.tell(&counters)))
+        let maps = self.groups.read();
+        let Some(counters) = maps.counters.get(group)? else { return Ok(Observed::default()) };
+        let latencies = if self.watch.latencies { maps.latencies.get(group)? } else { None };
+        Ok(self.tell(&counters, latencies.as_ref()))
     }
 
-    fn tell(&self, counters: &GroupCounters) -> Observed {
+    /// How often each program ran and how long; of none where that is not counted.
+    ///
+    /// # Errors
+    /// [`Error::Program`].
+    pub fn program_runs(&self) -> Result<Vec<ProgramStatus>, Error> {
+        if self.watch.program_runs { self.programs() } else { Ok(Vec::new()) }
+    }
+
+    fn tell(&self, counters: &GroupCounters, latencies: Option<&GroupLatencies>) -> Observed {
         let told = |programs: &[&str]| programs.iter().all(|name| self.programs.contains_key(name));
         let if_told = |name: &str, figure: u64| told(&[name]).then_some(figure);
         let connections = Connections {
@@ -206,13 +307,15 @@ impl Datapath {
             overflows: told(&programs::TCP_OVERFLOWS).then_some(counters.overflows),
             execs: if_told(programs::PROCESS_EXECUTED, counters.execs),
             exits: if_told(programs::PROCESS_ENDED, counters.exits),
+            run_queue: latencies.filter(|_| told(&programs::RUN_QUEUE)).map(|all| all.run_queue),
+            block_io: latencies.filter(|_| told(&programs::BLOCK_IO)).map(|all| all.block_io),
         }
     }
 }
 
 /// Attaches the programs that are loaded, where that is not done already.
-pub(super) fn attach(loaded: &Programs, folder: &Path, cgroup2: &Path) -> Result<(), Error> {
-    for (name, hook) in programs::OBSERVERS {
+pub(super) fn attach(loaded: &Programs, watch: Watch, folder: &Path, cgroup2: &Path) -> Result<(), Error> {
+    for (name, hook) in programs::observers(watch) {
         let (path, Some(program)) = (folder.join(format!("link_{name}")), loaded.get(name)) else { continue };
         if path.exists() {
             continue;

@@ -4,6 +4,7 @@
 //! BPFFS/beeline/INSTANCE/
 //!     maps_v1/NAME                 the maps; v1 is the version of their layout
 //!     programs_DIGEST_COOKIE_LEVEL/NAME   the programs of one object, as loaded for one network namespace
+//!     programs_…/link_NAME         the links at the kernel's tracepoints and functions
 //!     links/NAME_IFINDEX           the links at devices (TCX)
 //!     links/NAME                   the links at the root cgroup
 //! ```
@@ -21,7 +22,7 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::{DatapathConfig, Error, syscall};
+use super::{DatapathConfig, Error, Watch, syscall};
 use beeline_abi::LAYOUT_VERSION;
 
 /// Paths of one instance's pins.
@@ -87,9 +88,10 @@ impl Pins {
     }
 
     /// Where the programs of one load are pinned.
-    pub(super) fn programs(&self, digest: &str, cookie: u64, log_level: u8) -> PathBuf {
+    pub(super) fn programs(&self, digest: &str, cookie: u64, log_level: u8, watch: Watch) -> PathBuf {
         let digest = digest.get(..16).unwrap_or(digest);
-        self.root.join(format!("programs_{digest}_{cookie:x}_{log_level}"))
+        let latencies = if watch.latencies { "_latencies" } else { "" };
+        self.root.join(format!("programs_{digest}_{cookie:x}_{log_level}{latencies}"))
     }
 
     /// Where the link of a program at a device is pinned.

@@ -2,6 +2,8 @@
 
 use aya_obj::generated::bpf_attach_type as at;
 
+use super::Watch;
+
 /// The programs that handle packets.
 pub(super) const UPLINK_INGRESS: &str = "uplink_ingress";
 pub(super) const UPLINK_EGRESS: &str = "uplink_egress";
@@ -63,6 +65,24 @@ pub(super) const OBSERVERS: [(&str, Hook); 13] = [
     ("group_made", Hook::Tracepoint("cgroup_mkdir")),
 ];
 
+pub(super) const RUN_QUEUE: [&str; 4] = ["thread_woken", "thread_begun", "thread_switched", "thread_ended"];
+pub(super) const BLOCK_IO: [&str; 2] = ["block_requested", "block_completed"];
+
+/// Those that do so where latencies are asked for.
+pub(super) const LATENCIES: [(&str, Hook); 6] = [
+    (RUN_QUEUE[0], Hook::Tracepoint("sched_wakeup")),
+    (RUN_QUEUE[1], Hook::Tracepoint("sched_wakeup_new")),
+    (RUN_QUEUE[2], Hook::Tracepoint("sched_switch")),
+    (RUN_QUEUE[3], Hook::Tracepoint("sched_process_exit")),
+    (BLOCK_IO[0], Hook::Tracepoint("block_rq_issue")),
+    (BLOCK_IO[1], Hook::Tracepoint("block_rq_complete")),
+];
+
+/// The programs that watch, as much as is asked for.
+pub(super) fn observers(watch: Watch) -> impl Iterator<Item = (&'static str, Hook)> {
+    OBSERVERS.into_iter().chain(LATENCIES.into_iter().filter(move |_| watch.latencies))
+}
+
 /// The programs that attach to devices, or are run.
 pub(super) const PACKET_PROGRAMS: [&str; 7] = [
     UPLINK_INGRESS,
@@ -89,8 +109,8 @@ pub(super) const SOCKET_PROGRAMS: [(&str, at); 10] = [
 ];
 
 /// The name of every program, also of those without which all else works.
-pub(super) fn all() -> impl Iterator<Item = &'static str> {
-    needed().chain(ACCELERATION).chain(OBSERVERS.into_iter().map(|(name, _)| name))
+pub(super) fn all(watch: Watch) -> impl Iterator<Item = &'static str> {
+    needed().chain(ACCELERATION).chain(observers(watch).map(|(name, _)| name))
 }
 
 /// The name of every program that there must be.

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
+    time::Duration,
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -31,6 +32,17 @@ pub struct DatapathConfig {
     pub timeouts: Timeouts,
     /// How much the programs tell.
     pub log_level: LogLevel,
+    /// What is measured beyond what costs nothing.
+    pub watch: Watch,
+}
+
+/// What is measured only where it is asked for, as it costs something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// How long containers wait for processors and block devices.
+    pub latencies: bool,
+    /// How often the BPF programs ran, and how long. The kernel counts for all programs of the machine, then.
+    pub program_runs: bool,
 }
 
 /// How much the programs tell; decided when they are loaded, and free of cost below.
@@ -111,6 +123,10 @@ pub struct ProgramStatus {
     pub id: u32,
     /// How many instructions the verifier processed before it let it run.
     pub verified_instructions: u32,
+    /// How often it ran while the kernel counted.
+    pub runs: u64,
+    /// How long these runs took together.
+    pub run_time: Duration,
 }
 
 /// A transport protocol that ports can be published for.

@@ -14,7 +14,7 @@ use beeline_abi::{
 use super::{Error, pins::Pins, syscall};
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const PINNED: [&str; 27] = [
+pub(super) const PINNED: [&str; 29] = [
     "FLOWS",
     "ENDPOINTS",
     "DEVICES",
@@ -40,6 +40,8 @@ pub(super) const PINNED: [&str; 27] = [
     "PEERS",
     "SHORTCUTS",
     "GROUPS",
+    "LATENCIES",
+    "ALIASES",
     "NESTED",
     "CONNECTS",
 ];
@@ -173,7 +175,7 @@ pub(super) fn remove_prefix<K: Pod, V: Pod>(
     removed(map.remove(key), name)
 }
 
-fn removed(outcome: Result<(), MapError>, name: &'static str) -> Result<(), Error> {
+pub(super) fn removed(outcome: Result<(), MapError>, name: &'static str) -> Result<(), Error> {
     match outcome {
         Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
         Err(error) if errno(&error) == Some(libc::ENOENT) => Ok(()),

@@ -9,7 +9,7 @@ use std::{
         unix::fs::MetadataExt as _,
     },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -43,6 +43,11 @@ impl Group {
 
     fn number(&self) -> u64 {
         fs::metadata(&self.0).expect("the group").ino()
+    }
+
+    /// The group as the datapath is told of it.
+    fn spec(&self) -> beeline_net::Group {
+        beeline_net::Group { number: self.number(), block: None }
     }
 
     /// Does something while this process is in the group: sockets and processes that it makes are the group's.
@@ -88,7 +93,7 @@ impl Bed {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let topology = Topology::new(0);
         let group = Group::new("a");
-        topology.datapath().observe(group.number()).expect("observe");
+        topology.datapath().observe(&group.spec()).expect("observe");
         let inside = topology.namespace("o");
         Some(Self { group, inside, topology, _turn: turn })
     }
@@ -320,6 +325,41 @@ fn programs_and_processes_are_counted_also_those_of_a_group_below() {
     assert_eq!(bed.observed().connections.expect("told").accepted, 1);
 }
 
+/// The nanoseconds that a process waited for a processor, as the kernel knows it.
+fn waited(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/schedstat")).expect("schedstat");
+    text.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a delay")
+}
+
+#[test]
+fn the_wait_for_a_processor_is_the_kernels_own_figure() {
+    let Some(mut bed) = Bed::new() else { return };
+    assert_eq!(bed.observed().run_queue, None, "nobody asked for it");
+    bed.topology.open_to_watch();
+    bed.topology.datapath().observe(&bed.group.spec()).expect("observe");
+    // Two that never rest on one processor: each waits for the other.
+    let burn = || Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"]).spawn();
+    let mut burners = bed.group.run(|| [burn().expect("spawn"), burn().expect("spawn")]);
+    std::thread::sleep(Duration::from_millis(500));
+    let ours = |bed: &Bed| bed.observed().run_queue.expect("told").sum;
+    let kernels = |burners: &[Child; 2]| {
+        burners.each_ref().map(|burner| waited(burner.id())).iter().sum::<u64>() / 1000
+    };
+    let before = (ours(&bed), kernels(&burners));
+    std::thread::sleep(Duration::from_secs(3));
+    let (ours, kernels) = (ours(&bed) - before.0, kernels(&burners) - before.1);
+    for burner in &mut burners {
+        burner.kill().expect("end");
+        burner.wait().expect("end");
+    }
+    // One of the two waits at any time, at the least; a wait that goes on is in neither figure, or in one.
+    assert!(kernels >= 2_000_000, "{kernels} us");
+    assert!(ours.abs_diff(kernels) <= kernels / 20 + 50_000, "{ours} us, and {kernels} us by the kernel");
+    let runs = bed.topology.datapath().program_runs().expect("read");
+    let switched = runs.iter().find(|program| program.name == "thread_switched").expect("it is loaded");
+    assert!(switched.runs > 100 && !switched.run_time.is_zero(), "{switched:?}");
+}
+
 #[test]
 fn figures_outlive_the_daemon_and_end_with_their_group() {
     let Some(mut bed) = Bed::new() else { return };
@@ -331,8 +371,8 @@ fn figures_outlive_the_daemon_and_end_with_their_group() {
     bed.topology.close();
     connect(&bed);
     bed.topology.open();
-    let number = bed.group.number();
-    bed.topology.datapath().observe_only(&[number]).expect("keep");
+    let spec = bed.group.spec();
+    bed.topology.datapath().observe_only(&[spec]).expect("keep");
     assert_eq!(refused(&bed), Some(2), "also what no daemon saw");
     bed.topology.reload();
     connect(&bed);

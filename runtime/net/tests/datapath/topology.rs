@@ -13,7 +13,7 @@ use beeline_net::{
     Families, Rules,
     datapath::{
         Datapath, DatapathConfig, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish, Timeouts,
-        UplinkSpec,
+        UplinkSpec, Watch,
     },
 };
 use nix::sched::{CloneFlags, setns};
@@ -232,6 +232,7 @@ impl Topology {
             conntrack_entries,
             timeouts: Timeouts::NORMAL,
             log_level: LogLevel::Debug,
+            watch: Watch::default(),
         };
         let mut topology =
             Self { datapath: None, client, containers: Vec::new(), host, config, tag, _bpffs: bpffs };
@@ -282,6 +283,12 @@ impl Topology {
     /// Opens it with programs that differ from those that are pinned, as an upgraded daemon does.
     pub(crate) fn reload(&mut self) {
         self.config.log_level = LogLevel::Warn;
+        self.open();
+    }
+
+    /// Opens it as a daemon does that measures everything.
+    pub(crate) fn open_to_watch(&mut self) {
+        self.config.watch = Watch { latencies: true, program_runs: true };
         self.open();
     }
 
