@@ -58,11 +58,14 @@ pub(super) fn load_or_adopt(config: &DatapathConfig, pins: &Pins) -> Result<Load
     Ok(Loaded { programs, folder, acceleration })
 }
 
-/// Opens the pinned programs, if all are there: of those that are missing the reason is wanted anew.
+/// Opens the pinned programs, if all are there but those that watch and that this kernel is known not to take: of others
+/// that are missing the reason is wanted anew.
 fn adopt(folder: &Path, watch: Watch) -> Option<Programs> {
     let mut adopted = Programs::new();
     for name in programs::all(watch) {
-        adopted.insert(name, syscall::open_pinned(&folder.join(name)).ok()?);
+        if !absence(folder, name).exists() {
+            adopted.insert(name, syscall::open_pinned(&folder.join(name)).ok()?);
+        }
     }
     Some(adopted)
 }
@@ -126,6 +129,11 @@ fn load(
     Ok((loaded, acceleration))
 }
 
+/// What stands for a program that the kernel does not take: another try would end like the first one.
+fn absence(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("absent_{name}"))
+}
+
 /// Loads those of the programs that watch containers which this kernel takes, and says which it does not.
 fn load_observers(object: &mut Ebpf, watch: Watch, folder: &Path, loaded: &mut Programs) {
     let types = match aya::Btf::from_sys_fs() {
@@ -150,6 +158,8 @@ fn load_observers(object: &mut Ebpf, watch: Watch, folder: &Path, loaded: &mut P
             Err(error) => {
                 tracing::debug!(program = name, error = in_full(&error), "not loaded");
                 missing.push(name);
+                // Without it the next daemon tries again.
+                drop(fs::create_dir(absence(folder, name)));
             }
         }
     }

@@ -5,6 +5,7 @@
 //!     maps_v1/NAME                 the maps; v1 is the version of their layout
 //!     programs_DIGEST_COOKIE_LEVEL/NAME   the programs of one object, as loaded for one network namespace
 //!     programs_…/link_NAME         the links at the kernel's tracepoints and functions
+//!     programs_…/absent_NAME       an empty folder: the kernel does not take that program
 //!     links/NAME_IFINDEX           the links at devices (TCX)
 //!     links/NAME                   the links at the root cgroup
 //! ```

@@ -22,7 +22,7 @@ use nix::sys::socket::{
 use crate::{
     relay::{FAR, Relay},
     topology::{Namespace, Topology, cgroup2, is_root},
-    traffic::{PATIENCE, echo},
+    traffic::{PATIENCE, echo, tcp_server},
 };
 
 /// A control group that stands for a container's.
@@ -156,15 +156,7 @@ fn round_trips_and_connections_take_as_long_as_the_line_delays() {
         println!("skipped: needs /dev/net/tun");
         return;
     };
-    let server = far.run(|| TcpListener::bind((FAR, 7000)).expect("listen"));
-    let served = std::thread::spawn(move || {
-        let (mut stream, _) = server.accept().expect("accept");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            stream.write_all(&buffer[..count]).expect("echo");
-        }
-    });
+    let served = tcp_server(&far, 7000, 1);
     let mut stream = bed.run(|| TcpStream::connect((FAR, 7000)).expect("connect"));
     for _ in 0..20 {
         echo(&mut stream, 1000).expect("echo");
@@ -358,6 +350,17 @@ fn the_wait_for_a_processor_is_the_kernels_own_figure() {
     let runs = bed.topology.datapath().program_runs().expect("read");
     let switched = runs.iter().find(|program| program.name == "thread_switched").expect("it is loaded");
     assert!(switched.runs > 100 && !switched.run_time.is_zero(), "{switched:?}");
+}
+
+#[test]
+fn the_next_daemon_takes_over_the_programs_also_where_the_kernel_does_not_take_all() {
+    let Some(mut bed) = Bed::new() else { return };
+    let numbers = |bed: &Bed| -> Vec<u32> {
+        bed.topology.datapath().programs().expect("programs").iter().map(|program| program.id).collect()
+    };
+    let before = numbers(&bed);
+    bed.topology.open();
+    assert_eq!(numbers(&bed), before);
 }
 
 #[test]
