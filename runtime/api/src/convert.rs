@@ -10,6 +10,7 @@ pub(crate) mod human;
 pub(crate) mod image;
 pub(crate) mod mount;
 pub(crate) mod network;
+pub(crate) mod overview;
 pub(crate) mod stats;
 pub(crate) mod system;
 pub(crate) mod unsupported;

@@ -5,6 +5,7 @@ pub(crate) mod event;
 pub(crate) mod exec;
 pub(crate) mod image;
 pub(crate) mod network;
+pub(crate) mod overview;
 pub(crate) mod port;
 pub(crate) mod swarm;
 pub(crate) mod system;

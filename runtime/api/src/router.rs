@@ -7,7 +7,9 @@ use axum::routing::{delete, get, post};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::record::record;
-use crate::route::{container, event, exec, image, network, port, swarm, system, unsupported, volume};
+use crate::route::{
+    container, event, exec, image, network, overview, port, swarm, system, unsupported, volume,
+};
 
 /// The whole API.
 pub(crate) fn engine_router(app: App) -> Router {
@@ -112,6 +114,7 @@ fn system_routes() -> Router<App> {
         .route("/networks/{name}/disconnect", post(network::disconnect))
         .route("/beeline/ports", get(port::list))
         .route("/beeline/rules", get(port::rules))
+        .route("/beeline/stats", get(overview::stats))
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::AsyncRead;
-use tokio_util::io::ReaderStream;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::host::Host;
 
@@ -246,6 +246,17 @@ impl Client {
         );
         Err(Error::Api { status, message })
     }
+}
+
+/// Lines that come as the daemon has them.
+pub(crate) type Lines = tokio::io::Lines<Box<dyn tokio::io::AsyncBufRead + Send + Unpin>>;
+
+/// A response's body, line by line.
+pub(crate) fn lines(response: Response<Incoming>) -> Lines {
+    let data = response.into_body().into_data_stream().map_err(io::Error::other);
+    let reader: Box<dyn tokio::io::AsyncBufRead + Send + Unpin> =
+        Box::new(BufReader::new(StreamReader::new(data)));
+    reader.lines()
 }
 
 /// A path whose `{}` is a name that a user gave.

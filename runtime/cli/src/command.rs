@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Attach(attach::Attach),
     /// List containers
     Ps(ps::Ps),
-    /// List a container's processes
+    /// Show all containers live, or list one's processes
     Top(top::Top),
     /// Show what a container wrote
     Logs(logs::Logs),

@@ -59,6 +59,6 @@ pub use network::{
 };
 pub use protocol::Protocol;
 pub use settings::{AddressPool, DatapathLog, EngineConfig, SeccompProfile, SecurityDefaults};
-pub use stats::{Stats, StatsStream, Usage};
+pub use stats::{Overview, Stats, StatsStream, Usage};
 pub use volume::{VolumeConfig, VolumeView};
 pub use wait::{WaitCondition, WaitHandle, WaitOutcome};

@@ -2,6 +2,8 @@
 //!
 //! One sampler a container, whoever watches: it begins with the first reader and ends with the last.
 
+mod overview;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +19,8 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
 use crate::shared::Shared;
+
+pub use overview::Overview;
 
 /// How often a container that is watched is sampled: as Docker does.
 const INTERVAL: Duration = Duration::from_secs(1);

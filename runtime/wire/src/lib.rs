@@ -22,6 +22,7 @@ pub mod go;
 pub mod image;
 pub mod message;
 pub mod network;
+pub mod overview;
 pub mod ports;
 pub mod stats;
 pub mod stdcopy;

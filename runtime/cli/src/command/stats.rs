@@ -13,17 +13,13 @@ use beeline_wire::container::summary::ContainerSummary;
 use beeline_wire::stats::ContainerStats;
 use clap::Args;
 use futures_util::future::join_all;
-use futures_util::{StreamExt, TryStreamExt};
 use http::Method;
-use http_body_util::BodyExt;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio_util::io::StreamReader;
 
 use self::row::Row;
 use self::template::Format;
-use crate::client::{Client, path, query};
+use crate::client::{self, Client, path, query};
 use crate::error::Outcome;
 use crate::output;
 
@@ -126,7 +122,7 @@ impl Stats {
     }
 }
 
-async fn once(client: &Client, name: &str) -> crate::client::Result<ContainerStats> {
+async fn once(client: &Client, name: &str) -> client::Result<ContainerStats> {
     client.get(&query(&path("/containers/{}/stats", name), &[("stream", "0")])).await
 }
 
@@ -142,8 +138,7 @@ async fn read(client: Client, name: String, sender: mpsc::Sender<Sample>) {
 async fn follow(client: &Client, name: &str, sender: &mpsc::Sender<Sample>) -> anyhow::Result<()> {
     let stats = query(&path("/containers/{}/stats", name), &[("stream", "1")]);
     let response = client.open(Method::GET, &stats).await?;
-    let data = response.into_body().into_data_stream().map_err(std::io::Error::other).boxed();
-    let mut lines = BufReader::new(StreamReader::new(data)).lines();
+    let mut lines = client::lines(response);
     while let Some(line) = lines.next_line().await.context("read the figures")? {
         let stats = serde_json::from_str(&line).context("read the figures")?;
         sender.send((name.to_owned(), Ok(Some(stats)))).await?;

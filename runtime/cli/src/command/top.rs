@@ -1,17 +1,44 @@
+//! `beeline top`: all containers live on the screen, or one container's processes.
+
+mod app;
+mod column;
+mod feed;
+mod keys;
+mod live;
+mod meter;
+mod processes;
+mod program;
+mod screen;
+
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use beeline_wire::container::top::TopResponse;
 use clap::Args;
 
-use crate::client::{Client, path, query};
+use self::app::App;
+use self::column::Column;
+use self::feed::Feed;
+use crate::client::Client;
 use crate::error::Outcome;
 use crate::output;
 
-/// Flags of `beeline top`.
+/// Flags of `beeline top`. They must not be options of ps.
 #[derive(Debug, Args)]
 pub(crate) struct Top {
-    /// Its name or id
-    container: String,
+    /// Print one table and end, as is done where standard output is no terminal
+    #[arg(long, conflicts_with = "container")]
+    once: bool,
+    /// Also containers that do not run
+    #[arg(long, conflicts_with = "container")]
+    all: bool,
+    /// The column to sort by
+    #[arg(long, value_enum, value_name = "COLUMN", default_value = "cpu", conflicts_with = "container")]
+    sort_by: Column,
+    /// Only containers with this in their name, image or state
+    #[arg(long, value_name = "TEXT", conflicts_with = "container")]
+    filter: Option<String>,
+    /// List this container's processes instead: its name or id
+    container: Option<String>,
     /// Options of ps, such as -o pid,comm [default: -ef]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     options: Vec<String>,
@@ -19,38 +46,19 @@ pub(crate) struct Top {
 
 impl Top {
     pub(crate) async fn run(self, client: &Client) -> Outcome {
-        let mut top = path("/containers/{}/top", &self.container);
-        if !self.options.is_empty() {
-            top = query(&top, &[("ps_args", &*self.options.join(" "))]);
+        if let Some(container) = &self.container {
+            return processes::list(client, container, &self.options).await;
         }
-        let answer: TopResponse = client.get(&top).await?;
-        output::bytes(render(&answer).as_bytes())?;
+        let mut feed = Feed::open(client).await?;
+        let mut app = App::new(self.sort_by, self.all, self.filter.unwrap_or_default());
+        if !self.once && std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+            return live::run(client, feed, app).await;
+        }
+        // The second moment is the first that can be compared with one before.
+        for _ in 0..2 {
+            app.update(feed.next().await?);
+        }
+        output::bytes(output::aligned(&app.rows()).as_bytes())?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Columns as wide as their widest cell; the last is as long as it is.
-fn render(top: &TopResponse) -> String {
-    let rows: Vec<&Vec<String>> = [&top.titles].into_iter().chain(&top.processes).collect();
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..top.titles.len()).map(width).collect();
-    let line = |row: &&Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("   ").trim_end())
-    };
-    rows.iter().map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_align_whatever_ps_was_asked_for() {
-        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
-        let top = TopResponse { titles: row(["PID", "CMD"]), processes: vec![row(["12345", "sh -c x"])] };
-        assert_eq!(render(&top), "PID     CMD\n12345   sh -c x\n");
     }
 }
