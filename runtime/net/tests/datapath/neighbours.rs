@@ -129,10 +129,12 @@ fn a_probe_for_duplicates_and_an_own_announcement_go_no_further() {
     let probe = question(Ipv6Addr::UNSPECIFIED, own, mac);
     let announcement = message(ADVERTISEMENT, own, member, own, mac);
     let routers = message(133, own, Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2), own, mac);
+    // The kernels of the topology send packets of their own while it is set up: they are not what this is about.
+    let before = topology.drops();
     for packet in [probe, announcement, routers] {
         assert_eq!(program.run(packet).0, SHOT);
     }
-    assert_eq!(topology.drops(), "", "none of them is a refusal");
+    assert_eq!(topology.drops(), before, "none of them is a refusal");
 }
 
 #[test]
