@@ -33,6 +33,12 @@ pub static ACCEPT_QUEUE: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static ACCEPT_LIMIT: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
+pub static ACKNOWLEDGED: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static WINDOW: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static SENT: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
 pub static SKB_PROTOCOL: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static SKB_CONTROL: Global<u32> = Global::new(0);
@@ -173,10 +179,17 @@ pub fn receive_reset(ctx: &BtfTracePointContext) -> Option<()> {
     Some(())
 }
 
-/// A socket asks whether its peer takes data again.
+/// A socket asks whether its peer takes data again, or, where some still fits into the window, sends that.
 #[inline(always)]
 pub fn probe_window(ctx: &FEntryContext) -> Option<()> {
-    Counters::of_socket(ctx.arg(0))?.add(field!(window_probes), 1);
+    let socket: u64 = ctx.arg(0);
+    let (acknowledged, window): (u32, u32) =
+        (read(socket, ACKNOWLEDGED.load())?, read(socket, WINDOW.load())?);
+    let room = acknowledged.wrapping_add(window).wrapping_sub(read(socket, SENT.load())?);
+    if (room as i32) > 0 {
+        return None;
+    }
+    Counters::of_socket(socket)?.add(field!(window_probes), 1);
     Some(())
 }
 

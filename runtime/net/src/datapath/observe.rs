@@ -32,13 +32,16 @@ use super::{
 };
 
 /// The fields that the programs read, with the programs' names for them.
-const FIELDS: [(&str, &str, &[&str]); 22] = [
+const FIELDS: [(&str, &str, &[&str]); 25] = [
     ("SOCK_CGROUP", "sock", &["sk_cgrp_data", "cgroup"]),
     ("SOCK_ERROR", "sock", &["sk_err"]),
     ("SOCK_PROTOCOL", "sock", &["sk_protocol"]),
     ("SOCK_STATE", "sock", &["__sk_common", "skc_state"]),
     ("ACCEPT_QUEUE", "sock", &["sk_ack_backlog"]),
     ("ACCEPT_LIMIT", "sock", &["sk_max_ack_backlog"]),
+    ("ACKNOWLEDGED", "tcp_sock", &["snd_una"]),
+    ("WINDOW", "tcp_sock", &["snd_wnd"]),
+    ("SENT", "tcp_sock", &["snd_nxt"]),
     ("SKB_PROTOCOL", "sk_buff", &["protocol"]),
     ("SKB_CONTROL", "sk_buff", &["cb"]),
     ("SEGMENTS", "tcp_skb_cb", &["tcp_gso_segs"]),
