@@ -133,7 +133,8 @@ fn start_workload(bed: &Bed) {
     ]);
     let work = format!(
         "while :; do dd if=/dev/zero of=/file bs=64k count=16 conv=fsync 2>/dev/null; \
-                wget -q -O /dev/null http://{HOST_ADDRESS}:8080/; nslookup web2 127.0.0.11 >/dev/null 2>&1; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done"
+         wget -q -O /dev/null http://{HOST_ADDRESS}:8080/; nslookup web2 127.0.0.11 >/dev/null 2>&1; \
+         i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; done"
     );
     bed.docker_ok(&[
         "run",

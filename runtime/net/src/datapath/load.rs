@@ -80,7 +80,7 @@ fn load(
     let level = config.log_level as u8;
     let btf = Btf::of_kernel().map_err(|error| format!("its types cannot be read: {error}"));
     let offsets = btf.as_ref().map_err(Clone::clone).and_then(accelerate::offsets);
-    let observed = btf.and_then(|btf| observe::offsets(&btf));
+    let observed = btf.and_then(|btf| observe::offsets(&btf, config.watch));
     let map_paths = tables::PINNED.map(|name| (name, pins.map(name)));
     let mut loader = EbpfLoader::new();
     loader
@@ -88,7 +88,8 @@ fn load(
         .override_global("AYA_LOG_LEVEL", &level, true)
         .override_global("NETNS_COOKIE", &cookie, true)
         .map_max_entries("FLOWS", config.conntrack_entries.max(1024));
-    for (name, offset) in offsets.iter().chain(&observed).flatten() {
+    let watched = observed.as_ref().map(|(offsets, _)| offsets.as_slice()).unwrap_or_default();
+    for (name, offset) in offsets.iter().flatten().chain(watched) {
         loader.override_global(name, offset, true);
     }
     for (name, path) in &map_paths {
@@ -120,7 +121,7 @@ fn load(
         Ok(())
     });
     match observed {
-        Ok(_) => load_observers(&mut object, config.watch, folder, &mut loaded),
+        Ok((_, watch)) => load_observers(&mut object, watch, folder, &mut loaded),
         Err(reason) => {
             tracing::warn!(reason, "the kernel does not let containers be watched: figures are absent");
         }

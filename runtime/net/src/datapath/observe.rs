@@ -31,8 +31,13 @@ use super::{
     tables::{self, BPF_NOEXIST, errno, failed},
 };
 
-/// The fields that the programs read, with the programs' names for them.
-const FIELDS: [(&str, &str, &[&str]); 25] = [
+/// A field that the programs read: their name for it, the structure, and the way in it.
+type Field = (&'static str, &'static str, &'static [&'static str]);
+
+/// The programs' name for a field, and where it is in its structure.
+type Offset = (&'static str, u32);
+
+const FIELDS: [Field; 17] = [
     ("SOCK_CGROUP", "sock", &["sk_cgrp_data", "cgroup"]),
     ("SOCK_ERROR", "sock", &["sk_err"]),
     ("SOCK_PROTOCOL", "sock", &["sk_protocol"]),
@@ -50,6 +55,10 @@ const FIELDS: [(&str, &str, &[&str]); 25] = [
     ("CGROUP_ROOT", "cgroup", &["root"]),
     ("ROOT_NUMBER", "cgroup_root", &["hierarchy_id"]),
     ("NODE_ID", "kernfs_node", &["id"]),
+];
+
+/// Those of the programs that measure latencies. A kernel may have no groups of block devices.
+const LATENCY_FIELDS: [Field; 8] = [
     ("TASK_NUMBER", "task_struct", &["pid"]),
     ("TASK_STATE", "task_struct", &["__state"]),
     ("TASK_CGROUPS", "task_struct", &["cgroups"]),
@@ -60,14 +69,24 @@ const FIELDS: [(&str, &str, &[&str]); 25] = [
     ("BLOCK_CGROUP", "blkcg", &["css", "cgroup"]),
 ];
 
-/// Where the kernel keeps what the programs read, by their names for it; or what cannot be found.
-pub(super) fn offsets(btf: &Btf) -> Result<Vec<(&'static str, u32)>, String> {
-    let find = |(name, structure, path): (&'static str, &str, &[&str])| {
-        let offset = btf.offset(structure, path);
+/// Where the kernel keeps what the programs read, by their names for it, and how much can be watched with that; or what
+/// cannot be found.
+pub(super) fn offsets(btf: &Btf, mut watch: Watch) -> Result<(Vec<Offset>, Watch), String> {
+    let find = |(name, structure, path): Field| {
         let missing = || format!("it has no field {} in {structure}", path.join("."));
-        Ok((name, offset.ok_or_else(missing)?))
+        btf.offset(structure, path).map(|offset| (name, offset)).ok_or_else(missing)
     };
-    FIELDS.into_iter().map(find).collect()
+    let mut offsets: Vec<_> = FIELDS.into_iter().map(find).collect::<Result<_, _>>()?;
+    if watch.latencies {
+        match LATENCY_FIELDS.into_iter().map(find).collect::<Result<Vec<_>, _>>() {
+            Ok(more) => offsets.extend(more),
+            Err(reason) => {
+                tracing::warn!(reason, "the kernel does not let latencies be measured: figures are absent");
+                watch.latencies = false;
+            }
+        }
+    }
+    Ok((offsets, watch))
 }
 
 /// What a container's sockets and processes did. What this kernel does not tell is absent.
