@@ -147,7 +147,7 @@ impl Bed {
     }
 
     /// What the maps still hold of containers that are gone, while the daemon lives. Flows end by themselves.
-    fn map_entries(&self) -> Vec<String> {
+    pub(crate) fn map_entries(&self) -> Vec<String> {
         let instance = Path::new("/sys/fs/bpf/beeline").join(&self.topology.instance);
         let maps = std::fs::read_dir(&instance).unwrap().flatten().map(|entry| entry.path());
         let maps = maps.filter(|path| path.to_string_lossy().contains("/maps_v"));

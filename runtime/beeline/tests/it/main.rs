@@ -16,6 +16,7 @@ mod api;
 mod bed;
 mod client;
 mod continuity;
+mod cycles;
 mod dashboards;
 mod endpoint;
 mod exec;
