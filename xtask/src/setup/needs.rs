@@ -78,6 +78,7 @@ const TEST: &[Need] = &[
     Need::program("skopeo", &["skopeo"]),
     Need::program("busybox", &["busybox-static"]),
     Need::program("tcpdump", &["tcpdump"]),
+    Need::program("tmux", &["tmux"]),
     Need::program("setfattr", &["attr"]),
     Need::program("dnsmasq", &["dnsmasq-base"]),
     Need::program("dig", &["bind9-dnsutils", "dnsutils"]),

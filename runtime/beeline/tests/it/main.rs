@@ -46,6 +46,7 @@ mod security;
 mod servers;
 mod sockets;
 mod stats;
+mod top;
 mod update;
 mod uplinks;
 mod volumes;

@@ -12,7 +12,7 @@ use crate::container::view::ContainerView;
 use crate::engine::Engine;
 use crate::identity::ContainerId;
 
-/// How long the first sample of a container is waited for. It is then missing this once.
+/// How long the next sample of a container is waited for; then the last one is told once more.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// All containers, second by second. Each has the sampler that those have who watch it alone.
@@ -43,8 +43,8 @@ impl Overview {
             let reader = before.remove(&view.id).or_else(|| self.engine.stats(view.id.as_str()).ok());
             self.readers.extend(reader.map(|reader| (view.id.clone(), reader)));
         }
-        let silent = self.readers.values_mut().filter(|reader| reader.latest().is_none());
-        join_all(silent.map(|reader| timeout(PATIENCE, reader.0.changed()))).await;
+        // The samplers' ticks may come a moment after ours.
+        join_all(self.readers.values_mut().map(|reader| timeout(PATIENCE, reader.0.changed()))).await;
         let usage = |view: &ContainerView| self.readers.get(&view.id)?.latest();
         views.into_iter().map(|view| (view.clone(), usage(&view))).collect()
     }

@@ -140,6 +140,6 @@ impl Live {
         };
         self.terminal = ratatui::try_init().context("take the terminal over")?;
         self.app.message = ended.err().map(|error| format!("{error:#}"));
-        self.terminal.clear().context("draw the screen")
+        Ok(())
     }
 }
