@@ -39,11 +39,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, prlimit, waitid};
 use serde::{Deserialize, Serialize};
 
 pub use error::Error;
 pub(crate) use exec::{ExecTarget, exec};
+pub(crate) use identity_map::root_on_host;
 pub use join::{Membership, join};
 pub(crate) use plan::{MOUNT_OPTIONS, has_apparmor, has_selinux};
 pub(crate) use sync::{Names, await_start, open_fence};
@@ -212,6 +213,13 @@ impl Cloned {
         }
         let built = sync.built(&plan)?;
         process.console = built.console;
+        for limit in &plan.limits {
+            prlimit(Some(process.pid), limit.resource, limit.value).map_err(|source| Error::Step {
+                what: limit.what.clone(),
+                detail: None,
+                source: source.into(),
+            })?;
+        }
         let identity = plan.user.identify(built.root.as_fd())?;
         sync.identify(&identity, &plan)?;
         if plan.listens() {

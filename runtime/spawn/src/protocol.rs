@@ -108,6 +108,9 @@ pub struct Exec {
 pub struct ExecFile {
     /// The process, as the OCI configuration describes it.
     pub process: oci_spec::runtime::Process,
+    /// More groups of its user, by name or number: OCI has numbers only.
+    #[serde(default)]
+    pub groups: Vec<String>,
 }
 
 /// The directory of execs' files in a container's run directory.

@@ -96,6 +96,11 @@ fn namespaces_are_the_hosts_or_missing_on_request() {
     assert_eq!(run(&["--security-opt", "writable-cgroups=true"], group), "0");
     let groups = ["-u", "www-data", "--group-add", "nogroup", "--group-add", "77"];
     assert_eq!(run(&groups, "id -G"), "33 77 65534");
+    bed.docker_ok(&[&["run", "-d", "--name", "groups"], &groups[..], &["busybox", "sleep", "1000"]].concat());
+    for exec in [Bed::docker_ok, Bed::beeline_ok] {
+        assert_eq!(exec(&bed, &["exec", "groups", "id", "-G"]), "33 77 65534", "those of the container");
+        assert_eq!(exec(&bed, &["exec", "-u", "1000", "groups", "id", "-G"]), "0 77 65534");
+    }
     // Anybody may ping, and listen on any port, in a network of the container's own.
     let low = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range";
     assert_eq!(run(&[], low), "0\n0\t2147483647");

@@ -30,6 +30,9 @@ pub(super) struct Record {
     /// What the shim executes; left out when it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     process: Option<Process>,
+    /// More groups of its user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<String>,
 }
 
 /// A process that executes its command.
@@ -51,7 +54,8 @@ pub(crate) async fn start(
     let path = file(&run_dir, &id);
     event(shared, view, &action("exec_start", config), &id, None);
     crate::error::fault(Point::ExecFile)?;
-    write(&path, Record { config: config.clone(), pid: 0, process: Some(process) }).await?;
+    let groups = view.config.host.group_add.clone();
+    write(&path, Record { config: config.clone(), pid: 0, process: Some(process), groups }).await?;
     fault::pass(Point::ExecAsk);
     match shim::open(&run_dir, &Request::Exec(wanted)).await {
         Ok((stream, Event::ExecStarted { pid })) => {
@@ -82,7 +86,7 @@ pub(crate) async fn exit_of(run_dir: &Path, id: &str) -> Result<ExecExit, ShimEr
 /// Waits for the end of a process that runs, and tells of it.
 pub(super) async fn follow(shared: Arc<Shared>, view: Arc<ContainerView>, entry: Arc<Entry>, pid: u32) {
     let run_dir = shared.run_dir(&view.id);
-    let record = Record { config: entry.config.clone(), pid, process: None };
+    let record = Record { config: entry.config.clone(), pid, process: None, groups: Vec::new() };
     if let Err(error) = write(&file(&run_dir, &entry.id), record).await {
         tracing::debug!(
             exec = entry.id,

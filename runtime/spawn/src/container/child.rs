@@ -178,7 +178,7 @@ impl Child<'_> {
         match op {
             Op::JoinCgroup(tasks) => rustix::io::write(tasks, b"0").map(drop),
             Op::EnterNamespace(fd, kind) => move_into_link_name_space(fd.as_fd(), Some(*kind)),
-            Op::Member(init) => self.member(init.as_fd()),
+            Op::Member { init, user } => self.member(init.as_fd(), *user),
             Op::Terminal(size) => self.open_terminal(*size),
             Op::UnshareCgroup => syscall::unshare(UnshareFlags::NEWCGROUP),
             Op::NewKeyring(name) => match syscall::new_keyring(name) {

@@ -5,12 +5,15 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use oci_spec::runtime::{Linux, LinuxIdMapping};
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::{Error, syscall};
+
+/// Who the kernel shows for an identity that a namespace does not have.
+const NOBODY: u32 = 65_534;
 
 /// The maps of a user namespace.
 #[derive(Debug)]
@@ -22,13 +25,19 @@ pub(super) struct IdentityMap {
 }
 
 impl IdentityMap {
-    /// The configuration's, if it has a user namespace of its own.
-    pub(super) fn new(linux: &Linux, new_user_namespace: bool) -> Result<Option<Self>, Error> {
+    /// The configuration's, if it has a new user namespace. One that is joined has its maps: what the configuration says
+    /// is for mounts then.
+    pub(super) fn new(
+        linux: &Linux,
+        new_user_namespace: bool,
+        has_user_namespace: bool,
+    ) -> Result<Option<Self>, Error> {
         let users = linux.uid_mappings().clone().unwrap_or_default();
         let groups = linux.gid_mappings().clone().unwrap_or_default();
         match (new_user_namespace, users.is_empty() && groups.is_empty()) {
             (false, true) => Ok(None),
-            (false, false) => Err(Error::config("linux.uidMappings need a new user namespace")),
+            (false, false) if has_user_namespace => Ok(None),
+            (false, false) => Err(Error::config("linux.uidMappings need a user namespace")),
             (true, true) => {
                 Err(Error::config("a new user namespace needs linux.uidMappings and linux.gidMappings"))
             }
@@ -59,6 +68,19 @@ impl IdentityMap {
         put("uid_map", &text(&self.users))?;
         put("gid_map", &text(&self.groups))
     }
+}
+
+/// Who the container's root is on the host, as the configuration says, if it has a user namespace of its own.
+pub(crate) fn root_on_host(linux: &Linux) -> Option<(u32, u32)> {
+    let namespaces = linux.namespaces().iter().flatten();
+    let root = |map: &Option<Vec<LinuxIdMapping>>| {
+        let first = map.iter().flatten().find(|range| range.container_id() == 0);
+        first.map_or(NOBODY, LinuxIdMapping::host_id)
+    };
+    namespaces
+        .map(oci_spec::runtime::LinuxNamespace::typ)
+        .any(|kind| kind == LinuxNamespaceType::User)
+        .then(|| (root(linux.uid_mappings()), root(linux.gid_mappings())))
 }
 
 fn text(ranges: &[LinuxIdMapping]) -> String {

@@ -22,6 +22,7 @@ use oci_spec::runtime::{Linux, Process, Spec};
 use rustix::fs::{Mode, OFlags, open};
 
 pub(super) use command::{Command, Strings};
+pub(super) use confine::Limit;
 pub(crate) use confine::{has_apparmor, has_selinux};
 pub(super) use hooks::HookStates;
 pub(super) use namespaces::same_file;
@@ -31,7 +32,7 @@ pub(super) use schedule::{Affinity, Scheduling};
 use super::identity_map::IdentityMap;
 use super::step::{Op, Step, Target};
 use super::terms::{Fence, Terms};
-use super::user::Wanted;
+use super::user::{Wanted, named_groups};
 use super::{Error, INIT, NetNs, Rootfs, Stdio, sync};
 use crate::cgroup::Cgroup;
 use crate::seccomp::Program;
@@ -55,6 +56,8 @@ pub(super) struct Plan {
     pub(super) confine_from: usize,
     pub(super) user: Wanted,
     pub(super) command: Command,
+    /// What the parent sets, as a process in a user namespace may not raise them.
+    pub(super) limits: Vec<Limit>,
     /// An init of ours stays before the command.
     pub(super) init: bool,
 }
@@ -74,7 +77,7 @@ impl Plan {
         let mut namespaces = namespaces::Namespaces::new(linux, netns)?;
         let mut steps = Vec::with_capacity(96);
         join_cgroup(cgroup, &mut steps)?;
-        let mut identity_map = IdentityMap::new(linux, namespaces.new_user())?;
+        let mut identity_map = IdentityMap::new(linux, namespaces.new_user(), namespaces.has_user())?;
         match &mut identity_map {
             // Init may not lower it in a user namespace.
             Some(map) => map.oom_score = process.oom_score_adj(),
@@ -114,7 +117,8 @@ impl Plan {
             hook_states,
             fence: terms.fence,
             confine_from,
-            user: Wanted::new(process, spec.annotations().as_ref()),
+            limits: confine::limits(process, namespaces.has_user()),
+            user: Wanted::new(process, named_groups(spec.annotations().as_ref())),
             command: Command::new(process)?,
             init: annotation.is_some_and(|value| value == "true"),
         })

@@ -43,8 +43,13 @@ pub(super) enum Op {
     NotDumpable,
     /// Put this process into a v1 group, given its `tasks` file.
     JoinCgroup(OwnedFd),
-    /// Join a container that runs, given its init: every namespace but the user's, and its root.
-    Member(OwnedFd),
+    /// Join a container that runs, given its init: its namespaces, of which the process id's was joined before, and its
+    /// root.
+    Member {
+        init: OwnedFd,
+        /// It has a user namespace of its own.
+        user: bool,
+    },
     /// Open a pseudo terminal of the container's own devpts.
     Terminal(Option<Winsize>),
     /// Join an existing namespace.

@@ -66,15 +66,15 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn new(process: &Process, annotations: Option<&HashMap<String, String>>) -> Self {
+    /// `more` are groups by name or number.
+    pub(super) fn new(process: &Process, more: Vec<String>) -> Self {
         let user = process.user();
-        let more = annotations.and_then(|annotations| annotations.get(GROUPS)).map_or("", String::as_str);
         Self {
             name: user.username().clone().filter(|name| !name.is_empty()),
             uid: user.uid(),
             gid: user.gid(),
             additional: user.additional_gids().clone().unwrap_or_default(),
-            more: more.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect(),
+            more,
         }
     }
 
@@ -103,6 +103,12 @@ impl Wanted {
         }
         Ok(identity)
     }
+}
+
+/// The groups that a configuration's annotations name.
+pub(super) fn named_groups(annotations: Option<&HashMap<String, String>>) -> Vec<String> {
+    let names = annotations.and_then(|annotations| annotations.get(GROUPS)).map_or("", String::as_str);
+    names.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect()
 }
 
 /// The numbers of a Docker user string (`user`, `uid`, `user:group`, …) in a container's root.

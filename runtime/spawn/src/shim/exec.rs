@@ -184,8 +184,12 @@ impl Supervisor {
             return Err(refuse("it has too many execs"));
         }
         let failed = |error| failure::of_request("fork a process for an exec", &error);
-        let membership =
-            Membership { init: self.pidfd.as_fd(), cgroup: &self.cgroup, filter: self.filter.as_ref() };
+        let membership = Membership {
+            init: self.pidfd.as_fd(),
+            cgroup: &self.cgroup,
+            root: self.root,
+            filter: self.filter.as_ref(),
+        };
         fault::fail(Point::ShimExec).map_err(failed)?;
         let runner = Runner::fork(&self.request.run_dir, &wanted, membership).map_err(failed)?;
         let client = self.clients.get_mut(index).map(Client::hand_over).transpose().map_err(failed)?;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
-use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -46,6 +46,8 @@ pub(super) enum Error {
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) created: Created,
+    /// Who its root is on the host, if it has a user namespace of its own.
+    pub(super) root: Option<(u32, u32)>,
     pub(super) cgroup: Cgroup,
     /// How many processes the kernel had killed in the group before, if it existed.
     pub(super) oom_kills: u64,
@@ -104,6 +106,7 @@ fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<Owne
         .and_then(|()| Listener::bind(&request.run_dir))
         .map_err(|source| Error::Listen { path: request.run_dir.clone(), source })?;
     fault::fail(Point::ShimClone).map_err(container::Error::caller)?;
+    let root = spec.linux().as_ref().and_then(container::root_on_host);
     let process = spec.process().as_ref();
     if process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false) {
         let created = container::create(spec, &request.rootfs, Stdio::Terminal, netns, cgroup)?;
@@ -111,17 +114,29 @@ fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<Owne
         let (terminal, input, sources) = terminal(&created, size).map_err(Error::Stdio)?;
         let cgroup = cgroup.clone();
         let terminal = Some(terminal);
-        return Ok(Made { created, cgroup, oom_kills, listener, terminal, input, sources, log });
+        return Ok(Made { created, root, cgroup, oom_kills, listener, terminal, input, sources, log });
     }
-    let (stdio, input, sources) = pipes(request.open_stdin).map_err(Error::Stdio)?;
+    let (stdio, input, sources) = pipes(request.open_stdin, root).map_err(Error::Stdio)?;
     let created = container::create(spec, &request.rootfs, stdio, netns, cgroup)?;
-    Ok(Made { created, cgroup: cgroup.clone(), oom_kills, listener, terminal: None, input, sources, log })
+    let (cgroup, terminal) = (cgroup.clone(), None);
+    Ok(Made { created, root, cgroup, oom_kills, listener, terminal, input, sources, log })
 }
 
-/// Pipes: the container's ends, then the shim's.
-pub(super) fn pipes(open_stdin: bool) -> io::Result<(Stdio, Option<OwnedFd>, Vec<Source>)> {
-    let (stdin, input) = if open_stdin {
+/// Pipes: the container's ends, then the shim's. They are its root's: in a user namespace nobody could take them over,
+/// and open /dev/stdout.
+pub(super) fn pipes(
+    open_stdin: bool,
+    root: Option<(u32, u32)>,
+) -> io::Result<(Stdio, Option<OwnedFd>, Vec<Source>)> {
+    let pipe = || -> io::Result<(OwnedFd, OwnedFd)> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        if let Some((uid, gid)) = root {
+            fchown(&read, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        Ok((read, write))
+    };
+    let (stdin, input) = if open_stdin {
+        let (read, write) = pipe()?;
         unblock(&write)?;
         (read, Some(write))
     } else {
@@ -129,7 +144,7 @@ pub(super) fn pipes(open_stdin: bool) -> io::Result<(Stdio, Option<OwnedFd>, Vec
     };
     let mut sources = Vec::with_capacity(2);
     let mut output = |stream| -> io::Result<OwnedFd> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (read, write) = pipe()?;
         unblock(&read)?;
         sources.push(Source { fd: read, stream });
         Ok(write)

@@ -67,6 +67,8 @@ pub(super) struct Supervisor {
     pub(super) sources: Vec<Source>,
     pub(super) input: Input,
     pub(super) log: Option<Writer>,
+    /// Who its root is on the host, if it has a user namespace of its own.
+    pub(super) root: Option<(u32, u32)>,
     /// What its further processes are confined with, as init is.
     pub(super) filter: Option<Program>,
     pub(super) execs: Vec<Exec>,
@@ -103,6 +105,7 @@ impl Supervisor {
         let mut supervisor = Self {
             request,
             pid,
+            root: made.root,
             filter: made.created.filter().cloned(),
             execs: Vec::new(),
             ended: VecDeque::new(),

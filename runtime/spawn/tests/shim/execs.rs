@@ -25,6 +25,7 @@ crate::tests![
     a_working_directory_cannot_lead_outside,
     a_terminal_is_only_taken_from_a_devpts,
     a_fifo_in_the_place_of_passwd_holds_up_nobody,
+    it_is_in_the_containers_user_namespace_and_its_streams_and_limits_are_its_own,
 ];
 
 fn process(args: &[&str]) -> Value {
@@ -313,6 +314,38 @@ fn a_fifo_in_the_place_of_passwd_holds_up_nobody() {
 }
 
 /// The children of a process.
+fn it_is_in_the_containers_user_namespace_and_its_streams_and_limits_are_its_own() {
+    let bench = Bench::new();
+    let (request, cgroup) = bench.request(&command(&["sleep", "1000"]));
+    let file = request.bundle.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    for map in ["uidMappings", "gidMappings"] {
+        config["linux"][map] = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    }
+    fs::write(&file, config.to_string()).unwrap();
+    let mut container = bench.create_from(request, cgroup);
+    container.start();
+
+    // More than anybody in the namespace could give itself.
+    let locked = json!([{ "type": "RLIMIT_MEMLOCK", "soft": u64::MAX, "hard": u64::MAX }]);
+    let mut wanted = script(
+        "readlink /proc/self/ns/user; read inside outside size < /proc/self/uid_map; echo $outside; \
+         echo again > /dev/stdout; ulimit -l",
+    );
+    wanted["rlimits"] = locked.clone();
+    let namespace = fs::read_link(format!("/proc/{}/ns/user", container.pid)).unwrap();
+    let expected = format!("{}\n100000\nagain\nunlimited\n", namespace.display());
+    assert_eq!(run(&container, "a", &wanted), (expected, 0));
+
+    let mut user = script(
+        "echo again > /dev/stdout; while read name real rest; do [ $name != Uid: ] || echo $real; done < /proc/self/status",
+    );
+    user["user"] = json!({ "uid": 7, "gid": 7 });
+    assert_eq!(run(&container, "b", &user), ("again\n7\n".to_owned(), 0));
+    container.kill();
+}
+
 fn children(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()

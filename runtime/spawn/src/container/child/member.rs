@@ -9,7 +9,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::path::open_in;
-use super::{Child, Terminal};
+use super::{Child, Terminal, become_root};
 
 /// `DEVPTS_SUPER_MAGIC`.
 const DEVPTS: i64 = 0x1cd1;
@@ -18,14 +18,18 @@ const PTMX: (u32, u32) = (5, 2);
 
 impl Child<'_> {
     /// Joins the namespaces of a container's init, and with its mounts its root. The pid namespace was joined before
-    /// the clone.
-    pub(super) fn member(&mut self, init: BorrowedFd<'_>) -> Result<(), Errno> {
-        let all = ThreadNameSpaceType::MOUNT
+    /// the clone; a user namespace that is this process' own already could not be joined.
+    pub(super) fn member(&mut self, init: BorrowedFd<'_>, user: bool) -> Result<(), Errno> {
+        let mut all = ThreadNameSpaceType::MOUNT
             | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
             | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
             | ThreadNameSpaceType::NETWORK
             | ThreadNameSpaceType::CONTROL_GROUP;
+        all.set(ThreadNameSpaceType::USER, user);
         move_into_thread_name_spaces(init, all)?;
+        if user {
+            become_root()?;
+        }
         self.open_root()
     }
 

@@ -39,7 +39,10 @@ pub(super) fn steps(
         Op::Workdir(cwd),
     ));
     steps.push(Step::new("set up the standard streams", Op::Stdio(streams)));
-    rlimits(process, steps);
+    if !in_user_namespace {
+        let limits = rlimits(process);
+        steps.extend(limits.map(|limit| Step::new(limit.what, Op::Rlimit(limit.resource, limit.value))));
+    }
     let umask = process.user().umask().unwrap_or(0o022);
     steps.push(Step::new("set the umask", Op::Umask(umask)));
     steps.push(Step::new("close all other descriptors", Op::CloseOthers { preserved: terms.preserved }));
@@ -115,13 +118,28 @@ pub(super) fn labels(process: &Process, steps: &mut Vec<Step>) -> Result<(), Err
     Ok(())
 }
 
-fn rlimits(process: &Process, steps: &mut Vec<Step>) {
-    for limit in process.rlimits().iter().flatten() {
+/// A resource limit, and how an error names it.
+#[derive(Debug)]
+pub(in crate::container) struct Limit {
+    pub(in crate::container) resource: Resource,
+    pub(in crate::container) value: Rlimit,
+    pub(in crate::container) what: String,
+}
+
+/// What the parent has to set.
+pub(super) fn limits(process: &Process, in_user_namespace: bool) -> Vec<Limit> {
+    if in_user_namespace { rlimits(process).collect() } else { Vec::new() }
+}
+
+fn rlimits(process: &Process) -> impl Iterator<Item = Limit> {
+    process.rlimits().iter().flatten().map(|limit| {
         let value = |value: u64| (value != u64::MAX).then_some(value);
-        let rlimit = Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) };
-        let what = format!("set {} to {}:{}", limit.typ(), limit.soft(), limit.hard());
-        steps.push(Step::new(what, Op::Rlimit(resource(limit.typ()), rlimit)));
-    }
+        Limit {
+            resource: resource(limit.typ()),
+            value: Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) },
+            what: format!("set {} to {}:{}", limit.typ(), limit.soft(), limit.hard()),
+        }
+    })
 }
 
 fn resource(kind: PosixRlimitType) -> Resource {

@@ -21,15 +21,18 @@ impl Plan {
     /// process id namespace and is not its parent.
     pub(in crate::container) fn member(
         process: &Process,
+        groups: Vec<String>,
         stdio: Stdio,
         init: OwnedFd,
         membership: &Membership<'_>,
     ) -> Result<Self, Error> {
         let mut steps = arrival(process, membership.cgroup)?;
-        steps.push(Step::new("join the container's namespaces", Op::Member(init)));
+        let in_user_namespace = membership.root.is_some();
+        let op = Op::Member { init, user: in_user_namespace };
+        steps.push(Step::new("join the container's namespaces", op));
         steps.push(Step::new("make a session keyring", Op::NewKeyring(c"beeline".to_owned())));
         let filter = membership.filter.cloned().map(Op::Seccomp);
-        let plan = Further { process, stdio, filter, in_user_namespace: false, terms: &Terms::default() };
+        let plan = Further { process, groups, stdio, filter, in_user_namespace, terms: &Terms::default() };
         // The caller's parent becomes the process' own.
         Ok(Self { clone_flags: CLONE_PARENT, ..plan.plan(steps, membership.cgroup)? })
     }
@@ -54,7 +57,7 @@ impl Plan {
         steps.push(Step::new("open the container's root", Op::OpenRoot));
         schedule::personality(target.linux, &mut steps)?;
         let filter = confine::filter(target.linux.seccomp().as_ref())?;
-        let further = Further { process, stdio, filter, in_user_namespace, terms };
+        let further = Further { process, groups: Vec::new(), stdio, filter, in_user_namespace, terms };
         Ok(Self { stage, ..further.plan(steps, target.cgroup)? })
     }
 }
@@ -76,6 +79,7 @@ fn arrival(process: &Process, cgroup: &Cgroup) -> Result<Vec<Step>, Error> {
 /// What a process that has joined a container still needs.
 struct Further<'a> {
     process: &'a Process,
+    groups: Vec<String>,
     stdio: Stdio,
     filter: Option<Op>,
     in_user_namespace: bool,
@@ -84,7 +88,7 @@ struct Further<'a> {
 
 impl Further<'_> {
     fn plan(self, mut steps: Vec<Step>, cgroup: &Cgroup) -> Result<Plan, Error> {
-        let Self { process, stdio, filter, in_user_namespace, terms } = self;
+        let Self { process, groups, stdio, filter, in_user_namespace, terms } = self;
         schedule::steps(process, &mut steps)?;
         steps.push(Step::new("make a session", Op::Session));
         if let Stdio::Terminal = stdio {
@@ -102,7 +106,8 @@ impl Further<'_> {
             hook_states: None,
             fence: None,
             confine_from,
-            user: Wanted::new(process, None),
+            limits: confine::limits(process, in_user_namespace),
+            user: Wanted::new(process, groups),
             command: Command::new(process)?,
             init: false,
         })

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{ForkResult, fork};
-use oci_spec::runtime::Process;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
 
@@ -91,11 +90,11 @@ fn run(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd<
 }
 
 fn make(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd<'_>) -> Result<(), Error> {
-    let process = read(path)?;
+    let ExecFile { process, groups } = read(path)?;
     fault::fail(Point::RunnerClone).map_err(Error::Streams)?;
     let tell = |report: Report, fds: &[BorrowedFd<'_>]| report.send(socket, fds).map_err(Error::Report);
     let clone = |stdio| {
-        let cloned = container::join(&process, stdio, membership)?;
+        let cloned = container::join(&process, groups.clone(), stdio, membership)?;
         let pid = cloned.pid().as_raw_nonzero().get().cast_unsigned();
         // First of all: the shim has to wait for it, whatever becomes of it.
         tell(Report::Cloned { pid }, &[cloned.pidfd()])?;
@@ -107,7 +106,7 @@ fn make(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd
         tell(Report::Streams { stdin, terminal: true }, &[console])?;
         created
     } else {
-        let (stdio, input, sources) = setup::pipes(stdin).map_err(Error::Streams)?;
+        let (stdio, input, sources) = setup::pipes(stdin, membership.root).map_err(Error::Streams)?;
         let cloned = clone(stdio)?;
         let input = input.as_ref().map(AsFd::as_fd);
         let ends: Vec<_> = input.into_iter().chain(sources.iter().map(|source| source.fd.as_fd())).collect();
@@ -118,11 +117,9 @@ fn make(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Process, Error> {
+fn read(path: &Path) -> Result<ExecFile, Error> {
     let text = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let file: ExecFile = serde_json::from_slice(&text)
-        .map_err(|source| Error::Understand { path: path.to_owned(), source })?;
-    Ok(file.process)
+    serde_json::from_slice(&text).map_err(|source| Error::Understand { path: path.to_owned(), source })
 }
 
 fn failure_of(error: &Error) -> Failure {
