@@ -54,7 +54,7 @@ reasons! {
     FlowsExhausted = 15, "flows_exhausted";
     /// The flow's publish or endpoint has changed since.
     StaleFlow = 16, "stale_flow";
-    /// A later fragment whose first one was not seen.
+    /// A later fragment that came before its first, and is not kept for it: it is too long, or one of too many.
     Fragment = 17, "fragment";
     /// A protocol that cannot be masqueraded.
     Protocol = 18, "protocol";
@@ -72,6 +72,8 @@ reasons! {
     FlowQuota = 24, "flow_quota";
     /// A rule refuses the source.
     Denied = 25, "denied";
+    /// A container's fragment that came before its first: a copy waits for that.
+    FragmentEarly = 26, "fragment_early";
 }
 
 impl DropReason {

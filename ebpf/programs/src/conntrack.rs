@@ -79,7 +79,7 @@ fn is_alive(flow: &Flow, generation: u32) -> bool {
 
 /// Monotonic nanoseconds, coarse.
 #[inline(always)]
-fn now() -> u64 {
+pub fn now() -> u64 {
     // SAFETY: reads a clock.
     unsafe { bpf_ktime_get_coarse_ns() }
 }

@@ -20,6 +20,7 @@ use crate::{
     arp,
     conntrack::{self, Outbound},
     count,
+    early::{self, Outcome},
     ends::Ends,
     forward::{self, NoRoute},
     icmp_error::Embedded,
@@ -30,7 +31,7 @@ use crate::{
     packet::{self, Packet, Transport},
     plan::{self, Plan},
     publish,
-    skb::{self, Verdict},
+    skb::{self, INGRESS, Verdict},
 };
 
 /// A packet of a container.
@@ -102,6 +103,15 @@ fn decide(
     }
     if multicast::is_for_many(&packet.destination, network) {
         return multicast::from_container(ctx, device, packet, network).map(Some);
+    }
+    if packet.is_first {
+        early::release(ctx, packet)?;
+    } else if packet.transport == Transport::Unknown {
+        match early::keep(ctx, packet) {
+            Outcome::Kept => return Err(DropReason::FragmentEarly),
+            Outcome::Found => return skb::redirect(skb::ifindex(ctx), INGRESS).map(Some),
+            Outcome::Refused => {}
+        }
     }
     let plan = plan::new()?;
     let is_inside = network.contains(&packet.destination) || packet.destination.is_link_local();

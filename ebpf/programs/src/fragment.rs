@@ -1,5 +1,4 @@
-//! Later fragments have no ports: the first one's are remembered for them. A later fragment that overtakes its first
-//! is counted and, where a translation would be needed, refused.
+//! Later fragments have no ports: the first one's are remembered for them. Those that overtake it are [`early`](crate::early).
 
 use aya_ebpf::programs::TcContext;
 use beeline_abi::{FragmentPorts, Ports};

@@ -30,6 +30,7 @@ mod conntrack;
 mod container;
 mod count;
 mod dns;
+mod early;
 mod ends;
 mod forward;
 mod fragment;

@@ -72,6 +72,8 @@ pub struct Packet {
     /// Whether the ports of TCP or UDP lie behind an IP header of the usual length, and that behind one of Ethernet: what
     /// is rewritten of such a packet is rewritten at once.
     pub is_plain: bool,
+    /// Whether this is the first fragment of several.
+    pub is_first: bool,
     /// Which packet this is a fragment of.
     pub whole: FragmentKey,
 }
@@ -217,7 +219,7 @@ fn bytes<const N: usize>(
 fn read(ctx: &TcContext, packet: &mut Packet, front: &Front, slot: u32) -> Result<(), DropReason> {
     (packet.tcp, packet.tcp_len, packet.icmp) = (0, 0, 0);
     packet.ports = Ports { source: 0, destination: 0 };
-    (packet.transport, packet.is_plain) = (Transport::Other, false);
+    (packet.transport, packet.is_plain, packet.is_first) = (Transport::Other, false, false);
     let [first] = *front.bytes(0).ok_or(DropReason::Malformed)?;
     let part = if first >> 4 == 4 { read_v4(packet, front)? } else { read_v6(ctx, packet, front)? };
     if part.offset != 0 {
@@ -235,6 +237,7 @@ fn read(ctx: &TcContext, packet: &mut Packet, front: &Front, slot: u32) -> Resul
     if part.more && slot == WHOLE && packet.transport == Transport::Header {
         fragment::name(ctx, packet);
         fragment::remember(packet);
+        packet.is_first = true;
     }
     Ok(())
 }

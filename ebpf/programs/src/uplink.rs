@@ -8,6 +8,7 @@ use beeline_abi::{
 
 use crate::{
     conntrack, count,
+    early::{self, Outcome},
     ends::Ends,
     icmp_error::Embedded,
     maps::{ADDRESSES, ENDPOINTS, NETWORKS, Table as _, UPLINKS},
@@ -16,7 +17,7 @@ use crate::{
     packet::{Packet, RST, Transport},
     plan::{self, Plan},
     publish,
-    skb::{self, PACKET_HOST, Verdict},
+    skb::{self, INGRESS, PACKET_HOST, Verdict},
 };
 
 /// Not ours: the next program, or the stack.
@@ -42,16 +43,40 @@ pub fn ingress(ctx: &TcContext) -> Verdict {
     match packet.transport {
         Transport::Header | Transport::Later => to_flow(ctx, plan, packet)?,
         Transport::Error => error(ctx, plan, packet)?,
-        Transport::Unknown => {
-            unknown(plan, packet)?;
-            // The stack's to put together, which it cannot if the first one went to a container.
-            if plan.is_past() {
-                count::refused(ctx, DropReason::Fragment);
-            }
-        }
-        Transport::Other => unknown(plan, packet)?,
+        Transport::Unknown | Transport::Other => unknown(plan, packet)?,
+    }
+    if packet.is_first {
+        first(ctx, plan, packet)?;
+    } else if packet.transport == Transport::Unknown && plan.is_past() {
+        return overtook(ctx, packet);
     }
     plan::follow(ctx, packet)
+}
+
+/// A first fragment takes those with it that came before it. The stack has had them already.
+#[inline(always)]
+fn first(ctx: &TcContext, plan: &Plan, packet: &Packet) -> Result<(), DropReason> {
+    if plan.is_past() {
+        early::forget(packet);
+        return Ok(());
+    }
+    early::release(ctx, packet)
+}
+
+/// A fragment that came before its first. The stack gets it, in case that the first is for it, too.
+#[inline(always)]
+fn overtook(ctx: &TcContext, packet: &Packet) -> Verdict {
+    if ADDRESSES.find(&packet.destination).is_none() {
+        return PASS;
+    }
+    match early::keep(ctx, packet) {
+        Outcome::Kept => PASS,
+        Outcome::Found => skb::redirect(skb::ifindex(ctx), INGRESS),
+        Outcome::Refused => {
+            count::refused(ctx, DropReason::Fragment);
+            PASS
+        }
+    }
 }
 
 /// Along the flow that the packet belongs to, or begins.

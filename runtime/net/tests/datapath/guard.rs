@@ -16,11 +16,6 @@ use crate::{
     traffic::{is_out_of_reach, tcp_echo, tcp_server, udp_server},
 };
 
-fn refused(topology: &Topology, reason: DropReason) -> u64 {
-    let drops = topology.datapath().drops().expect("drops");
-    drops.iter().find(|(counted, _)| *counted == reason).map_or(0, |(_, count)| *count)
-}
-
 #[test]
 fn a_containers_address_is_unreachable_from_outside_unless_its_network_is_routed() {
     if !is_root() {
@@ -32,15 +27,15 @@ fn a_containers_address_is_unreachable_from_outside_unless_its_network_is_routed
         topology.client.ip(&format!("route add fd00:30::/64 via {HOST6}"));
         let container = &topology.containers[0];
         for (family, routed) in [(Family::V4, ipv4), (Family::V6, ipv6)] {
-            let before = refused(&topology, DropReason::NotRouted);
+            let before = topology.refused(DropReason::NotRouted);
             if routed {
                 let server = tcp_server(&container.namespace, 80, 1);
                 topology.client.run(|| tcp_echo((container.ip(family), 80), 100)).expect("routed");
                 assert_eq!(server.join().expect("server")[0].ip(), family.client());
-                assert_eq!(refused(&topology, DropReason::NotRouted), before);
+                assert_eq!(topology.refused(DropReason::NotRouted), before);
             } else {
                 assert!(topology.client.run(|| is_out_of_reach((container.ip(family), 80))));
-                assert!(refused(&topology, DropReason::NotRouted) > before, "{family:?}");
+                assert!(topology.refused(DropReason::NotRouted) > before, "{family:?}");
             }
             let server = tcp_server(&topology.client, 7000, 1);
             container.run(|| tcp_echo((family.client(), 7000), 100)).expect("outside");
@@ -64,13 +59,13 @@ fn a_container_cannot_send_under_another_address() {
         let socket = UdpSocket::bind("172.30.0.77:0").expect("bind");
         socket.send_to(b"forged", (two.address, 9)).expect("send");
     });
-    assert_eq!(refused(&topology, DropReason::SpoofedAddress), 1);
+    assert_eq!(topology.refused(DropReason::SpoofedAddress), 1);
     one.namespace.ip("link set eth0 address 02:00:00:00:00:99");
     one.run(|| {
         let socket = UdpSocket::bind((one.address, 0)).expect("bind");
         socket.send_to(b"forged", (two.address, 9)).expect("send");
     });
-    assert!(refused(&topology, DropReason::SpoofedMac) > 0, "{}", topology.drops());
+    assert!(topology.refused(DropReason::SpoofedMac) > 0, "{}", topology.drops());
 }
 
 #[test]
@@ -82,9 +77,9 @@ fn members_of_a_network_without_icc_do_not_reach_each_other() {
     let [one, two] = &topology.containers[..] else { panic!("two containers") };
     topology.publish_both(Protocol::Tcp, 8080, 1, 80);
     for family in Family::BOTH {
-        let before = refused(&topology, DropReason::Isolated);
+        let before = topology.refused(DropReason::Isolated);
         assert!(one.run(|| is_out_of_reach((two.ip(family), 80))));
-        assert!(refused(&topology, DropReason::Isolated) > before, "{family:?}");
+        assert!(topology.refused(DropReason::Isolated) > before, "{family:?}");
         let server = tcp_server(&two.namespace, 80, 1);
         one.run(|| tcp_echo((family.host(), 8080), 100)).expect("but through a published port they do");
         server.join().expect("server");
@@ -100,9 +95,9 @@ fn an_internal_network_has_no_way_out_but_its_published_ports_answer() {
     let container = &topology.containers[0];
     topology.publish_both(Protocol::Tcp, 8080, 0, 80);
     for family in Family::BOTH {
-        let before = refused(&topology, DropReason::Internal);
+        let before = topology.refused(DropReason::Internal);
         assert!(container.run(|| is_out_of_reach((family.client(), 80))));
-        assert!(refused(&topology, DropReason::Internal) > before, "{family:?}");
+        assert!(topology.refused(DropReason::Internal) > before, "{family:?}");
         let server = tcp_server(&container.namespace, 80, 1);
         topology.client.run(|| tcp_echo((family.host(), 8080), 100)).expect("published");
         server.join().expect("server");

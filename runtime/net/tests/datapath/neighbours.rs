@@ -37,11 +37,6 @@ fn question(from: Ipv6Addr, target: Ipv6Addr, mac: [u8; 6]) -> Packet {
     message(SOLICITATION, from, solicited_node(target), target, mac)
 }
 
-fn refused(topology: &Topology, reason: DropReason) -> u64 {
-    let drops = topology.datapath().drops().expect("drops");
-    drops.iter().find(|(counted, _)| *counted == reason).map_or(0, |(_, count)| *count)
-}
-
 /// An advertisement of `target` at `mac`, to whom asked.
 fn assert_answer(answer: &Packet, target: Ipv6Addr, mac: [u8; 6], asker: Ipv6Addr, asker_mac: [u8; 6]) {
     answer.assert_checksums();
@@ -108,13 +103,13 @@ fn what_nobody_may_ask_or_say_is_refused_and_counted() {
         ),
     ];
     for (what, packet, reason) in cases {
-        let before = refused(&topology, reason);
+        let before = topology.refused(reason);
         assert_eq!(program.run(packet).0, SHOT, "{what}");
-        assert_eq!(refused(&topology, reason), before + 1, "{what}: {}", topology.drops());
+        assert_eq!(topology.refused(reason), before + 1, "{what}: {}", topology.drops());
     }
     let forged = question(own, GATEWAY6, mac).towards(program.mac).of([2, 0, 0, 0, 0, 9]);
     assert_eq!(program.run_bytes(&forged.bytes).0, SHOT);
-    assert_eq!(refused(&topology, DropReason::SpoofedMac), 1);
+    assert_eq!(topology.refused(DropReason::SpoofedMac), 1);
 }
 
 #[test]
@@ -151,7 +146,7 @@ fn a_solicitation_cut_off_at_any_length_is_answered_to_nobody() {
     for length in L3 + IPV6_LEN..enough {
         let cut = Packet { bytes: whole.bytes[..length].to_vec() };
         assert_eq!(program.run(cut).0, SHOT, "{length} bytes");
-        assert_eq!(refused(&topology, DropReason::Malformed), (length - L3 - IPV6_LEN + 1) as u64);
+        assert_eq!(topology.refused(DropReason::Malformed), (length - L3 - IPV6_LEN + 1) as u64);
     }
 }
 
@@ -171,5 +166,5 @@ fn the_host_learns_of_its_containers() {
     }
     let nobody = Ipv6Addr::new(0xfd00, 0x30, 0, 0, 0, 0, 0, 99);
     assert_eq!(program.run(question(GATEWAY6, nobody, host_mac)).0, SHOT);
-    assert_eq!(refused(&topology, DropReason::NoEndpoint), 1);
+    assert_eq!(topology.refused(DropReason::NoEndpoint), 1);
 }

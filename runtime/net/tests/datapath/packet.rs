@@ -137,31 +137,32 @@ impl Packet {
         self.seal()
     }
 
-    /// The packet in two fragments, the first with this many bytes of the transport layer, a multiple of eight.
-    pub(crate) fn split(&self, at: usize, id: u16) -> [Self; 2] {
+    /// The packet in fragments, each with this many bytes of the transport layer, a multiple of eight.
+    pub(crate) fn split(&self, size: usize, id: u16) -> Vec<Self> {
         let l4 = self.l4();
-        let piece = |offset: usize, bytes: &[u8], more: bool| {
+        let last = (self.bytes.len() - l4 - 1) / size;
+        let piece = |(number, bytes): (usize, &[u8])| {
+            let (offset, more) = ((number * size) as u16, u16::from(number != last));
             let mut piece = Self { bytes: [&self.bytes[..l4], bytes].concat() };
-            let bits = offset as u16 | if self.is_v4() { u16::from(more) << 13 } else { u16::from(more) };
-            let [high, low] = bits.to_be_bytes();
             if self.is_v4() {
                 piece.bytes[L3 + 4..L3 + 6].copy_from_slice(&id.to_be_bytes());
-                piece.bytes[L3 + 6..L3 + 8]
-                    .copy_from_slice(&((offset / 8) as u16 | bits & 0x2000).to_be_bytes());
+                piece.bytes[L3 + 6..L3 + 8].copy_from_slice(&(offset / 8 | more << 13).to_be_bytes());
                 return piece.seal();
             }
-            let id = u32::from(id).to_be_bytes();
-            piece.extension(FRAGMENT, &[0, 0, high, low, id[0], id[1], id[2], id[3]])
+            let [high, low] = (offset | more).to_be_bytes();
+            let [id_high, id_low] = id.to_be_bytes();
+            piece.extension(FRAGMENT, &[0, 0, high, low, 0, 0, id_high, id_low])
         };
-        [piece(0, &self.bytes[l4..l4 + at], true), piece(at, &self.bytes[l4 + at..], false)]
+        self.bytes[l4..].chunks(size).enumerate().map(piece).collect()
     }
 
-    /// The packet that was split, of its two fragments as they are now.
-    pub(crate) fn join(fragments: &[Self; 2]) -> Self {
-        let [first, later] = fragments;
-        let mut whole = first.bytes.clone();
-        whole.extend_from_slice(&later.bytes[later.l4()..]);
-        if first.is_v4() {
+    /// The packet that was split, of its fragments in order as they are now.
+    pub(crate) fn join(fragments: &[Self]) -> Self {
+        let mut whole = fragments[0].bytes.clone();
+        for later in &fragments[1..] {
+            whole.extend_from_slice(&later.bytes[later.l4()..]);
+        }
+        if fragments[0].is_v4() {
             whole[L3 + 6..L3 + 8].fill(0);
         } else {
             whole[L3 + 6] = whole[L3 + IPV6_LEN];

@@ -68,11 +68,6 @@ fn clients(program: &Program<'_>, count: u32) -> impl Iterator<Item = Vec<u8>> +
     })
 }
 
-fn counted(topology: &Topology, reason: DropReason) -> u64 {
-    let drops = topology.datapath().drops().expect("drops");
-    drops.iter().find(|(counted, _)| *counted == reason).map_or(0, |(_, count)| *count)
-}
-
 #[test]
 fn fifteen_hundred_members_of_a_network_reach_each_other() {
     if !is_root() {
@@ -147,9 +142,9 @@ fn when_every_port_towards_a_peer_is_taken_a_flow_is_refused_and_counted() {
         bytes
     });
     assert_eq!(one.run_all(ports), [(REDIRECT, 64_512)].into(), "{}", topology.drops());
-    assert_eq!(counted(&topology, DropReason::PortsExhausted), 0);
+    assert_eq!(topology.refused(DropReason::PortsExhausted), 0);
     assert_eq!(two.run(ask(1, 5000, peer)).0, SHOT);
-    assert_eq!(counted(&topology, DropReason::PortsExhausted), 1);
+    assert_eq!(topology.refused(DropReason::PortsExhausted), 1);
     // Another port of the peer is another flow's: all are free there.
     let (verdict, out) = two.run(ask(1, 5000, (CLIENT, 54).into()));
     assert_eq!((verdict, out.source()), (REDIRECT, (HOST, 5000).into()));

@@ -12,8 +12,8 @@ use aya::programs::SchedClassifier;
 use beeline_net::{
     Families, Rules,
     datapath::{
-        Datapath, DatapathConfig, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish, Timeouts,
-        UplinkSpec, Watch,
+        Datapath, DatapathConfig, DropReason, EndpointSpec, LogLevel, NetworkSpec, Protocol, Publish,
+        Timeouts, UplinkSpec, Watch,
     },
 };
 use nix::sched::{CloneFlags, setns};
@@ -439,6 +439,12 @@ impl Topology {
     /// Configures an instance that was destroyed and opened again.
     pub(crate) fn configure_again(&self) {
         self.configure(|_| {});
+    }
+
+    /// How often packets were refused for a reason.
+    pub(crate) fn refused(&self, reason: DropReason) -> u64 {
+        let drops = self.datapath().drops().expect("drops");
+        drops.iter().find(|(counted, _)| *counted == reason).map_or(0, |(_, count)| *count)
     }
 
     /// What was refused, for messages.
