@@ -1,11 +1,13 @@
 //! The state database: SQLite with a write-ahead log, one thread that writes.
 //!
 //! A record is JSON beside the columns that are searched. Writers wait for the commit, not for the disk: after a power
-//! failure the last moments may be missing, but never half of something, and what the kernel held is gone as well.
+//! failure the changes of the last moments ([`PAUSE`], [`LONGEST`]) may be missing, from the last one back, but never half
+//! of something; and what the kernel held is gone as well.
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
@@ -42,6 +44,12 @@ const MIGRATIONS: [&str; 3] = [
 
 /// The schema's version after the last step.
 const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// So long after the last change all of them are brought to the disk; nobody waits for it.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest that a change is not on the disk while others follow without a pause.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// The most changes committed together.
 const BATCH: usize = 128;
@@ -269,11 +277,36 @@ fn encode_volume(record: &VolumeRecord) -> Result<String, Error> {
     serde_json::to_string(record).map_err(encode)
 }
 
-/// Writes until the last handle is gone. What has queued up meanwhile is committed together.
+/// Writes until the last handle is gone, which brings all to the disk. What has queued up meanwhile is committed together.
 fn write(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
-    while let Ok(first) = queue.recv() {
-        let jobs: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(BATCH)).collect();
-        commit(&mut connection, jobs);
+    // Since when something is not on the disk for certain.
+    let mut unsynced: Option<Instant> = None;
+    loop {
+        let first = match unsynced {
+            None => queue.recv().map_err(RecvTimeoutError::from),
+            Some(since) => queue.recv_timeout(PAUSE.min(LONGEST.saturating_sub(since.elapsed()))),
+        };
+        let due = match first {
+            Ok(first) => {
+                let jobs: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(BATCH)).collect();
+                commit(&mut connection, jobs);
+                unsynced.get_or_insert_with(Instant::now).elapsed() >= LONGEST
+            }
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if due {
+            sync(&connection);
+            unsynced = None;
+        }
+    }
+}
+
+/// Brings all changes to the disk, and to their places in the database.
+fn sync(connection: &Connection) {
+    // What is returned is how far it came; a reader that keeps it from ending keeps nothing from the disk.
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        tracing::error!(%error, "the state database is not brought to the disk");
     }
 }
 
@@ -325,57 +358,6 @@ fn apply(connection: &Connection, change: &Change) -> Result<(), rusqlite::Error
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::container::config::ContainerConfig;
-
-    fn record(digit: &str, name: &str) -> Record {
-        Record {
-            id: digit.repeat(64).try_into().unwrap(),
-            name: name.parse().unwrap(),
-            created: Timestamp::UNIX_EPOCH,
-            image_id: "sha256:x".into(),
-            os: "linux".into(),
-            config: Arc::new(ContainerConfig { image: "x".into(), ..ContainerConfig::default() }),
-            networks: BTreeMap::new(),
-            mounts: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_written_is_read_by_the_next_daemon() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("beeline.db");
-        let opened = Opened::open(&path).unwrap();
-        opened.set_meta("id", "one").unwrap();
-        opened.set_meta("id", "two").unwrap();
-        let database = opened.start().unwrap();
-        let (first, second) = (record("a", "first"), record("b", "second"));
-        let mut runtime = Runtime::default();
-        database.put(&first, &runtime).await.unwrap();
-        database.put(&second, &runtime).await.unwrap();
-        database.put(&record("c", "first"), &runtime).await.unwrap_err();
-        runtime.status.exit_code = 3;
-        database.put_runtime(&first.id, &runtime).await.unwrap();
-        database.remove(&second.id).await.unwrap();
-
-        let next = Opened::open(&path).unwrap();
-        assert_eq!(next.meta("id").unwrap().as_deref(), Some("two"));
-        assert_eq!(next.meta("other").unwrap(), None);
-        assert_eq!(next.containers().unwrap(), [(first, runtime)]);
-    }
-
-    #[test]
-    fn a_newer_schema_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("beeline.db");
-        Opened::open(&path).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
-        let error = Opened::open(&path).unwrap_err().to_string();
-        assert!(error.contains("newer Beeline"), "{error}");
-    }
-}
+mod power_cut;
+#[cfg(test)]
+mod tests;
