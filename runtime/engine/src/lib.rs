@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod clock;
 mod container;
 mod database;
 mod directory;
@@ -33,6 +34,7 @@ pub use beeline_net::{Acceleration, Action, Guard, InvalidSource, Rules, Scope, 
 pub use attach::{AttachOptions, Attachment};
 pub use beeline_image::files::{Change, ChangeKind, FileStat};
 pub use beeline_net::Watch;
+pub use clock::Moment;
 pub use container::config::{
     ContainerConfig, CreateContainer, DeviceLimit, DeviceRequest, Healthcheck, HostConfig, LogDriver,
     MountRequest, PortBinding, RestartPolicy, Ulimit,

@@ -1,6 +1,7 @@
 //! OCI spec in, process out: namespaces, mounts, cgroups, seccomp and the shim.
 
 pub mod cgroup;
+pub mod clock;
 pub mod container;
 mod executable;
 pub mod fault;

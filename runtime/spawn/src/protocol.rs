@@ -32,6 +32,8 @@
 //! the client that asked for it, and nowhere when that has gone: the process goes on. Its exit is remembered for whoever
 //! asks.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -262,6 +264,9 @@ pub struct Exit {
     pub oom_killed: bool,
     /// When, as RFC 3339 in UTC.
     pub at: Timestamp,
+    /// How long the machine had been up by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime: Option<Duration>,
 }
 
 /// One of the container's streams, numbered as in Docker's multiplexed format.
@@ -317,7 +322,8 @@ mod tests {
         let attach = Request::Attach(Attach { stdin: true, stdout: true, stderr: false });
         let text = "{\"attach\":{\"stdin\":true,\"stdout\":true,\"stderr\":false}}\n";
         assert_eq!(line(encode(&attach).unwrap()), text);
-        let exit = Exit { code: 137, signal: Some(9), oom_killed: true, at: Timestamp::UNIX_EPOCH };
+        let exit =
+            Exit { code: 137, signal: Some(9), oom_killed: true, at: Timestamp::UNIX_EPOCH, uptime: None };
         let text =
             "{\"exited\":{\"code\":137,\"signal\":9,\"oom_killed\":true,\"at\":\"1970-01-01T00:00:00Z\"}}\n";
         assert_eq!(line(encode(&Event::Exited(exit)).unwrap()), text);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use beeline_engine::{ContainerConfig, ContainerView, Healthcheck, MountView, PortMapping, Probe};
+use beeline_engine::{ContainerConfig, ContainerView, Healthcheck, Moment, MountView, PortMapping, Probe};
 use beeline_wire::container::config::{Config, HealthConfig};
 use beeline_wire::container::inspect::{
     ContainerInspect, ContainerState, GraphDriver, Health, HealthcheckResult,
@@ -33,7 +33,7 @@ pub(crate) fn summary(view: &ContainerView) -> ContainerSummary {
         size_root_fs: None,
         labels: view.config.labels.clone(),
         state: view.status.state.as_str().to_owned(),
-        status: human::status(&view.status, Timestamp::now()),
+        status: human::status(&view.status, Moment::now()),
         host_config: SummaryHostConfig {
             network_mode: if mode.is_empty() { "bridge".to_owned() } else { mode.clone() },
             annotations: view.config.host.annotations.clone(),

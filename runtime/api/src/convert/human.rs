@@ -1,6 +1,6 @@
 //! Durations and states in Docker's words for people.
 
-use beeline_engine::{ContainerState, ContainerStatus, HealthStatus};
+use beeline_engine::{ContainerState, ContainerStatus, HealthStatus, Moment};
 use jiff::Timestamp;
 
 /// `About a minute`, `3 hours`: one unit, rounded down.
@@ -30,10 +30,11 @@ pub(crate) fn duration(seconds: i64) -> String {
 }
 
 /// The `Status` of a listing: `Up 3 minutes`, `Exited (0) 2 hours ago`.
-pub(crate) fn status(status: &ContainerStatus, now: Timestamp) -> String {
+pub(crate) fn status(status: &ContainerStatus, now: Moment) -> String {
     let since = |then: Option<Timestamp>| {
-        duration(then.map_or(0, |then| now.as_second().saturating_sub(then.as_second())))
+        duration(then.map_or(0, |then| now.at.as_second().saturating_sub(then.as_second())))
     };
+    let up = || duration(i64::try_from(status.age(now).as_secs()).unwrap_or(i64::MAX));
     match status.state {
         ContainerState::Running | ContainerState::Stopping => {
             let health = status.health.as_ref().map(|health| match health.status {
@@ -41,9 +42,9 @@ pub(crate) fn status(status: &ContainerStatus, now: Timestamp) -> String {
                 HealthStatus::Healthy => " (healthy)",
                 HealthStatus::Unhealthy => " (unhealthy)",
             });
-            format!("Up {}{}", since(status.started_at), health.unwrap_or_default())
+            format!("Up {}{}", up(), health.unwrap_or_default())
         }
-        ContainerState::Paused => format!("Up {} (Paused)", since(status.started_at)),
+        ContainerState::Paused => format!("Up {} (Paused)", up()),
         ContainerState::Restarting => {
             format!("Restarting ({}) {} ago", status.exit_code, since(status.finished_at))
         }
@@ -56,6 +57,8 @@ pub(crate) fn status(status: &ContainerStatus, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use beeline_engine::Health;
 
     use super::*;
@@ -84,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_status_says_since_when() {
-        let now = Timestamp::new(1_000_000, 0).unwrap();
+        let at = Timestamp::new(1_000_000, 0).unwrap();
+        let now = Moment { at, uptime: Duration::from_secs(1_000) };
         let then = Timestamp::new(1_000_000 - 180, 0).unwrap();
         let mut observed = ContainerStatus::default();
         assert_eq!(status(&observed, now), "Created");
@@ -96,6 +100,10 @@ mod tests {
         assert_eq!(status(&observed, now), "Up 3 minutes (health: starting)");
         observed.health = health(HealthStatus::Unhealthy);
         assert_eq!(status(&observed, now), "Up 3 minutes (unhealthy)");
+        // Somebody sets the clock: the container is as old as before.
+        observed.began = Some(Duration::from_secs(1_000 - 240));
+        assert_eq!(status(&observed, now), "Up 4 minutes (unhealthy)");
+        observed.began = None;
         observed.state = ContainerState::Paused;
         assert_eq!(status(&observed, now), "Up 3 minutes (Paused)");
         observed.state = ContainerState::Exited;

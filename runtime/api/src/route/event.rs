@@ -68,9 +68,10 @@ fn all(events: EventStream, until: Option<Timestamp>) -> impl futures_util::Stre
     let past_only = until.is_some_and(|until| until <= Timestamp::now());
     futures_util::stream::unfold(events, move |mut events| async move {
         let event = if past_only { events.next_past() } else { events.next().await }?;
-        let in_time = until.is_none_or(|until| event.time <= until);
-        in_time.then_some((event, events))
+        Some((event, events))
     })
+    // Not the end: where the clock was set back, earlier ones follow.
+    .filter(move |event| std::future::ready(until.is_none_or(|until| event.time <= until)))
 }
 
 /// Whether an event passes every filter.

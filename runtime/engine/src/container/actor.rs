@@ -233,8 +233,8 @@ impl Actor {
             Command::Disconnect { network, reply } => {
                 let _ = reply.send(self.disconnect(&network).await);
             }
-            Command::Probed { started, probe, reply } => {
-                self.probed(started, probe).await;
+            Command::Probed { started, age, probe, reply } => {
+                self.probed(started, age, probe).await;
                 let _ = reply.send(Ok(()));
             }
             Command::Resize { width, height, reply } => {

@@ -1,6 +1,7 @@
 //! How the rest of the engine reaches a container's task.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::UnixStream;
@@ -75,9 +76,10 @@ pub(crate) enum Command {
         network: String,
         reply: Reply<()>,
     },
-    /// The result of a probe of the run that began at `started`.
+    /// The result of a probe of the run that began at `started`, which then was so old.
     Probed {
         started: Timestamp,
+        age: Duration,
         probe: Probe,
         reply: Reply<()>,
     },

@@ -137,10 +137,9 @@ impl Health {
         Self { status: HealthStatus::Unhealthy, ..self }
     }
 
-    /// Takes the result of a probe of a container that was started at `started`. Whether more than the log has changed.
-    pub(crate) fn take(&mut self, probe: Probe, settings: &Settings, started: Timestamp) -> bool {
+    /// Takes the result of a probe of a run that was so old when the probe began. Whether more than the log has changed.
+    pub(crate) fn take(&mut self, probe: Probe, settings: &Settings, age: Duration) -> bool {
         let before = (self.status, self.failing_streak);
-        let age = probe.start.duration_since(started).unsigned_abs();
         let succeeded = probe.exit_code == 0;
         if self.log.len() == REMEMBERED {
             self.log.remove(0);

@@ -1,8 +1,11 @@
 //! What is observed of a container.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Moment;
 use crate::container::health::Health;
 
 /// Where in its life a container is.
@@ -78,6 +81,16 @@ pub struct ContainerStatus {
     pub health: Option<Health>,
     /// When the last run began.
     pub started_at: Option<Timestamp>,
+    /// How long the machine had been up when the present run began.
+    pub began: Option<Duration>,
     /// When the last run ended.
     pub finished_at: Option<Timestamp>,
+}
+
+impl ContainerStatus {
+    /// How long the present run has gone on.
+    #[must_use]
+    pub fn age(&self, now: Moment) -> Duration {
+        now.since(self.started_at, self.began)
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use beeline_spawn::LogFormat;
 use beeline_spawn::log::{ReadOptions, Reader};
 use beeline_spawn::protocol::Stream;
+use jiff::Timestamp;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::{mpsc, watch};
@@ -18,6 +19,9 @@ use crate::error::Error;
 
 /// How many records are on their way to a client at most.
 const AHEAD: usize = 256;
+
+/// What a timer waits beyond a moment, so that it has passed.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// How often a log is looked at when the kernel refuses to watch it.
 const FALLBACK: Duration = Duration::from_millis(200);
@@ -64,7 +68,8 @@ async fn pump(
     let mut reader = blocking(move || Reader::open(&opened, format, options)).await?;
     let exits = views.borrow().exits;
     loop {
-        // Looked at before reading: the output of a run that has ended is complete.
+        // Both are looked at before reading: what was written by then, or by a run that has ended, is read to its end.
+        let over = query.until.is_some_and(|until| Timestamp::now() > until);
         let ended = {
             let view = views.borrow_and_update();
             !view.status.state.is_running() || view.exits != exits
@@ -74,12 +79,13 @@ async fn pump(
         if !exhausted {
             continue;
         }
-        if !query.follow || ended || reader.ended() || sender.is_closed() {
+        if !query.follow || ended || over || sender.is_closed() {
             return Ok(());
         }
         tokio::select! {
             () = changed(watched.as_ref()) => {}
             result = views.changed() => if result.is_err() { return Ok(()) },
+            () = passed(query.until) => {}
             () = sender.closed() => return Ok(()),
         }
     }
@@ -134,6 +140,13 @@ impl Watch {
         // It is no pipe, but is polled and read like one.
         Receiver::from_file_unchecked(OwnedFd::from(inotify).into()).map(Self)
     }
+}
+
+/// Waits until a moment has passed, for ever if there is none.
+async fn passed(until: Option<Timestamp>) {
+    let Some(until) = until else { return std::future::pending().await };
+    let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+    tokio::time::sleep(left + MOMENT).await;
 }
 
 /// Waits until something was written, or a moment if that cannot be told.

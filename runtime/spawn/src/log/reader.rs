@@ -21,7 +21,7 @@ pub struct ReadOptions {
     pub tail: Option<usize>,
     /// Leave out records before this time.
     pub since: Option<Timestamp>,
-    /// End at the first record after this time.
+    /// Leave out records after this time. They are not the end: where the clock was set back, earlier ones follow.
     pub until: Option<Timestamp>,
 }
 
@@ -38,7 +38,6 @@ pub struct Reader {
     record: Vec<u8>,
     /// Records that were not of the log's format.
     malformed: u64,
-    ended: bool,
 }
 
 /// What tells a file from others, also when it has been moved or compressed.
@@ -128,8 +127,7 @@ impl Reader {
     pub fn open(path: &Path, format: LogFormat, options: ReadOptions) -> io::Result<Self> {
         let files = open_since(path, None)?;
         let path = path.to_owned();
-        let mut reader =
-            Self { path, format, options, files, record: Vec::new(), malformed: 0, ended: false };
+        let mut reader = Self { path, format, options, files, record: Vec::new(), malformed: 0 };
         if let Some(tail) = reader.options.tail {
             reader.seek_tail(tail)?;
         }
@@ -141,7 +139,7 @@ impl Reader {
     /// # Errors
     /// A file cannot be read.
     pub fn next_line(&mut self) -> io::Result<Option<LogLine>> {
-        while !self.ended {
+        loop {
             if self.files.is_empty() {
                 self.files = open_since(&self.path, None)?;
             }
@@ -153,21 +151,12 @@ impl Reader {
                 return Ok(None);
             }
             match parse(self.format, &self.record) {
-                Some(line) if self.options.until.is_some_and(|until| line.time > until) => {
-                    self.ended = true;
-                }
+                Some(line) if self.options.until.is_some_and(|until| line.time > until) => {}
                 Some(line) if self.options.since.is_some_and(|since| line.time < since) => {}
                 Some(line) => return Ok(Some(line)),
                 None => self.malformed += 1,
             }
         }
-        Ok(None)
-    }
-
-    /// Whether the record after [`ReadOptions::until`] has been reached: nothing will follow.
-    #[must_use]
-    pub fn ended(&self) -> bool {
-        self.ended
     }
 
     /// How many records were left out because they were not of the log's format.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+use crate::clock;
 use crate::protocol::Exit;
 
 /// Reaps init if it has exited.
@@ -23,7 +24,7 @@ pub(super) fn exit(code: Option<i32>, signal: Option<i32>) -> Exit {
     let code = code.unwrap_or_else(|| 128 + signal.unwrap_or(0));
     // Exit codes have eight bits, signals seven.
     let code = u8::try_from(code & 0xff).unwrap_or(u8::MAX);
-    Exit { code, signal, oom_killed: false, at: Timestamp::now() }
+    Exit { code, signal, oom_killed: false, at: Timestamp::now(), uptime: Some(clock::uptime()) }
 }
 
 /// Writes the exit file: whole or not at all, whoever is killed. The file is returned for who has the time to wait for

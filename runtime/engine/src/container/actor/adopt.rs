@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use beeline_net::Netns;
+use beeline_spawn::clock;
 use beeline_spawn::protocol::{Exit, State};
 use jiff::Timestamp;
 
@@ -39,6 +40,8 @@ impl Actor {
             Ok(Ok((link, status))) => match status.state {
                 State::Running => {
                     self.link = Some(link);
+                    // A daemon that died between the start and its record does not know when.
+                    let known = self.runtime.status.started_at.is_some();
                     self.keep_connections();
                     self.runtime.status = ContainerStatus {
                         state: if self.is_frozen() {
@@ -47,8 +50,8 @@ impl Actor {
                             ContainerState::Running
                         },
                         pid: status.pid,
-                        // A daemon that died between the start and its record does not know when.
                         started_at: self.runtime.status.started_at.or_else(super::now),
+                        began: if known { self.runtime.status.began } else { Some(clock::uptime()) },
                         finished_at: self.runtime.status.finished_at,
                         health: self.runtime.status.health.take().or_else(|| self.first_health()),
                         ..ContainerStatus::default()
@@ -159,6 +162,12 @@ impl Actor {
     /// The exit of a container that was running when the machine went down: its run directory went, too.
     fn rebooted(&self) -> Option<Exit> {
         let at = Timestamp::now();
-        (!self.run_dir().exists()).then_some(Exit { code: LOST, signal: None, oom_killed: false, at })
+        (!self.run_dir().exists()).then_some(Exit {
+            code: LOST,
+            signal: None,
+            oom_killed: false,
+            at,
+            uptime: None,
+        })
     }
 }

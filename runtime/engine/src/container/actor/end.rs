@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use beeline_spawn::fault::{self, Point};
 use beeline_spawn::protocol::Exit;
-use jiff::Timestamp;
 
 use super::{Actor, Exits};
+use crate::clock::Moment;
 use crate::container::health::Health;
 use crate::container::shim::ShimError;
 use crate::container::status::{ContainerState, ContainerStatus};
@@ -42,7 +42,7 @@ impl Actor {
         self.monitor = None;
         self.shared.execs.forget_unstarted(&self.record.id);
         let disconnected = self.undo().await;
-        let ran = run_time(self.runtime.status.started_at, exit.at);
+        let ran = run_time(&self.runtime.status, &exit);
         let again = self.plan_restart(exit.code.into(), ran);
         if again {
             self.runtime.reserved = published;
@@ -57,6 +57,7 @@ impl Actor {
             error: String::new(),
             health: self.runtime.status.health.take().map(Health::stopped),
             started_at: self.runtime.status.started_at,
+            began: None,
             finished_at: Some(exit.at),
         };
         // Stored before it is shown: who has seen the end can rely on it.
@@ -84,9 +85,11 @@ impl Actor {
 }
 
 /// How long a run was.
-fn run_time(from: Option<Timestamp>, to: Timestamp) -> Duration {
-    let span = from.map(|from| to.duration_since(from));
-    span.and_then(|span| Duration::try_from(span).ok()).unwrap_or_default()
+fn run_time(status: &ContainerStatus, exit: &Exit) -> Duration {
+    // Shims of earlier versions tell the time of day alone.
+    let began = status.began.filter(|_| exit.uptime.is_some());
+    let end = Moment { at: exit.at, uptime: exit.uptime.unwrap_or_default() };
+    end.since(status.started_at, began)
 }
 
 /// What the shim recorded, if it did.
@@ -96,5 +99,8 @@ pub(super) fn read_exit(path: &Path) -> Option<Exit> {
 
 /// The exit of a container whose shim was killed: the kernel killed init with it.
 pub(super) fn killed() -> Exit {
-    Exit { code: KILLED, signal: Some(9), oom_killed: false, at: Timestamp::now() }
+    {
+        let Moment { at, uptime } = Moment::now();
+        Exit { code: KILLED, signal: Some(9), oom_killed: false, at, uptime: Some(uptime) }
+    }
 }

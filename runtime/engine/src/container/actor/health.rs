@@ -1,5 +1,7 @@
 //! The container's health: probed while it runs.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Actor;
@@ -19,7 +21,7 @@ impl Actor {
     }
 
     /// Takes note of a probe, unless its run is over.
-    pub(super) async fn probed(&mut self, started: Timestamp, probe: Probe) {
+    pub(super) async fn probed(&mut self, started: Timestamp, age: Duration, probe: Probe) {
         let status = &mut self.runtime.status;
         let settings = Settings::of(&self.record.config);
         let (true, Some(settings), Some(health)) =
@@ -28,7 +30,7 @@ impl Actor {
             return;
         };
         let before = health.status;
-        let changed = health.take(probe, &settings, started);
+        let changed = health.take(probe, &settings, age);
         let now = health.status;
         self.show();
         if now != before {

@@ -12,6 +12,7 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use beeline_net::{Net, Netns};
+use beeline_spawn::clock;
 use beeline_spawn::fault::{self, Point};
 use beeline_spawn::protocol::{Event, Request};
 use beeline_spawn::{Network, ShimRequest, container::Rootfs};
@@ -83,6 +84,7 @@ impl Actor {
                     state: ContainerState::Running,
                     pid,
                     started_at: now(),
+                    began: Some(clock::uptime()),
                     finished_at: before.finished_at,
                     health: self.first_health(),
                     ..ContainerStatus::default()

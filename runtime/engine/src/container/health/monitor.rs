@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::{HealthStatus, Settings, probe};
+use crate::clock::Moment;
 use crate::container::handle::{Command, Handle};
 use crate::container::status::ContainerState;
 use crate::identity::ContainerId;
@@ -38,21 +39,22 @@ impl Drop for Monitor {
 async fn run(shared: Arc<Shared>, id: ContainerId, settings: Settings, started: Timestamp) {
     loop {
         let Ok(handle) = shared.directory.find(id.as_str()) else { return };
-        sleep(pause(&handle, &settings, started)).await;
+        sleep(pause(&handle, &settings)).await;
         let view = handle.view();
         // One that is asked to stop, or holds still, cannot answer.
         if view.status.state != ContainerState::Running {
             continue;
         }
+        let age = view.status.age(Moment::now());
         let probe = probe::run(&shared, &view, &settings).await;
-        if handle.ask(|reply| Command::Probed { started, probe, reply }).await.is_err() {
+        if handle.ask(|reply| Command::Probed { started, age, probe, reply }).await.is_err() {
             return;
         }
     }
 }
 
-fn pause(handle: &Handle, settings: &Settings, started: Timestamp) -> std::time::Duration {
+fn pause(handle: &Handle, settings: &Settings) -> std::time::Duration {
     let view = handle.view();
     let status = view.status.health.as_ref().map_or(HealthStatus::Starting, |health| health.status);
-    settings.pause(status, Timestamp::now().duration_since(started).unsigned_abs())
+    settings.pause(status, view.status.age(Moment::now()))
 }

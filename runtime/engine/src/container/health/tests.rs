@@ -1,4 +1,3 @@
-use jiff::SignedDuration;
 use rstest::rstest;
 
 use super::*;
@@ -11,18 +10,17 @@ fn settings(check: Healthcheck) -> Option<Settings> {
     Settings::of(&ContainerConfig { healthcheck: Some(check), ..ContainerConfig::default() })
 }
 
+/// A probe, at a time of day that says nothing: somebody may have set the clock.
+fn probe(exit_code: i64) -> Probe {
+    Probe { start: Timestamp::MAX, end: Timestamp::MIN, exit_code, output: String::new() }
+}
+
 /// Runs probes with these exit codes, a second apart, and tells the status after each.
 fn statuses(check: Healthcheck, codes: &[i64]) -> Vec<&'static str> {
     let settings = settings(check).unwrap();
-    let started = Timestamp::UNIX_EPOCH;
     let mut health = Health::starting();
-    let take = |(second, code): (i64, &i64)| {
-        let at = started + SignedDuration::from_secs(second);
-        health.take(
-            Probe { start: at, end: at, exit_code: *code, output: String::new() },
-            &settings,
-            started,
-        );
+    let take = |(second, code): (u64, &i64)| {
+        health.take(probe(*code), &settings, Duration::from_secs(second));
         health.status.as_str()
     };
     (1..).zip(codes).map(take).collect()
@@ -58,8 +56,7 @@ fn the_last_five_are_remembered() {
     let settings = settings(check(&["CMD", "x"])).unwrap();
     let mut health = Health::starting();
     for code in 0..8 {
-        let at = Timestamp::UNIX_EPOCH;
-        health.take(Probe { start: at, end: at, exit_code: code, output: String::new() }, &settings, at);
+        health.take(probe(code), &settings, Duration::ZERO);
     }
     assert_eq!(health.log.iter().map(|probe| probe.exit_code).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
     assert_eq!(health.failing_streak, 7);
