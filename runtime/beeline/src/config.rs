@@ -167,6 +167,7 @@ struct File {
     seccomp_profile: Option<String>,
     no_new_privileges: Option<bool>,
     default_ulimits: Option<BTreeMap<String, UlimitEntry>>,
+    userns_remap: Option<String>,
     conntrack_timeouts: Option<BTreeMap<String, String>>,
     latency_histograms: Option<bool>,
     program_statistics: Option<bool>,
@@ -215,6 +216,7 @@ impl Settings {
             seccomp_profile: file.seccomp_profile,
             no_new_privileges: file.no_new_privileges,
             default_ulimits: file.default_ulimits,
+            userns_remap: file.userns_remap,
         };
         let hosts = (!flags.host.is_empty()).then_some(flags.host);
         let flag_level = if flags.debug { Some(LogLevel::Debug) } else { flags.log_level };

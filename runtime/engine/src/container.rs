@@ -33,6 +33,7 @@ mod sysctl;
 mod timeline;
 pub(crate) mod top;
 mod update;
+pub(crate) mod user_namespace;
 pub(crate) mod validate;
 pub(crate) mod view;
 mod volumes;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use beeline_image::files::{FileStat, Root, Unpack};
 use beeline_spawn::container::user;
+use beeline_spawn::view;
 use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::container::mounts::UserMount;
@@ -15,6 +16,8 @@ use crate::error::Error;
 #[derive(Debug, Clone)]
 pub struct ContainerFiles {
     pub(crate) root: Arc<Root>,
+    /// Who the container's root is on the host, while it runs in a user namespace.
+    pub(crate) acting_as: Option<(u32, u32)>,
     pub(crate) view: Arc<ContainerView>,
     pub(crate) _lock: Arc<OwnedRwLockReadGuard<()>>,
 }
@@ -80,7 +83,20 @@ impl ContainerFiles {
         let owner = owner.transpose().map_err(|error| Error::Invalid(error.to_string()))?;
         let text = path.to_owned();
         let options = Unpack { keep_kinds, owner };
-        self.blocking(path, move |files| files.root.unpack(&text, archive, options)).await
+        self.blocking(path, move |files| files.unpack_now(&text, archive, options)).await
+    }
+
+    fn unpack_now(
+        &self,
+        path: &str,
+        archive: impl Read + Send + 'static,
+        options: Unpack,
+    ) -> Result<(), beeline_image::Error> {
+        let Some(root) = self.acting_as else { return self.root.unpack(path, archive, options) };
+        // The host's root is nobody there, and may make no file.
+        let (files, text) = (self.root.clone(), path.to_owned());
+        let done = view::acting_as(root, move || files.unpack(&text, archive, options));
+        done.unwrap_or_else(|source| Err(beeline_image::Error::Entry { path: path.to_owned(), source }))
     }
 
     async fn blocking<T: Send + 'static>(

@@ -49,6 +49,8 @@ pub struct EngineInfo {
     pub guards: Vec<String>,
     /// The seccomp profile of containers that name none.
     pub seccomp_profile: String,
+    /// Whether containers have user namespaces of their own.
+    pub remaps: bool,
     /// What an administrator should know.
     pub warnings: Vec<String>,
 }
@@ -99,6 +101,7 @@ pub(crate) fn info(shared: &Shared) -> EngineInfo {
         hostname: text(nix::sys::utsname::UtsName::nodename),
         log_driver: shared.config.log.name().to_owned(),
         seccomp_profile: shared.config.security.seccomp.name(),
+        remaps: shared.config.security.remap.is_some(),
         guards: guards.map(|guard| format!("{} ({})", guard.device, guard.mode)).collect(),
         warnings: network_warnings(&shared.net),
     }

@@ -22,6 +22,7 @@ mod network;
 mod observe;
 mod protocol;
 mod publish;
+mod remap;
 mod settings;
 mod shared;
 mod stats;
@@ -60,6 +61,7 @@ pub use network::{
     PortStatus, parse_acceleration,
 };
 pub use protocol::Protocol;
+pub use remap::Remap;
 pub use settings::{AddressPool, DatapathLog, EngineConfig, SeccompProfile, SecurityDefaults};
 pub use stats::{Overview, Stats, StatsStream, Usage};
 pub use volume::{VolumeConfig, VolumeView};

@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::container::config::{LogDriver, Ulimit};
 use crate::error::Error;
 use crate::identity::InstanceId;
+use crate::remap::Remap;
 
 /// How much the kernel side logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +39,8 @@ pub struct SecurityDefaults {
     pub no_new_privileges: bool,
     /// Resource limits, beside those that a container has itself.
     pub ulimits: Vec<Ulimit>,
+    /// Whose subordinate users and groups theirs are, in a user namespace of their own; none leaves them the host's.
+    pub remap: Option<Remap>,
 }
 
 /// A seccomp profile for containers that name none.

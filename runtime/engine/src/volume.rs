@@ -27,6 +27,7 @@ pub use view::VolumeView;
 pub(crate) use config::{ANONYMOUS, VolumeRecord, check_driver, check_name};
 pub(crate) use filter::select;
 pub(crate) use keeper::{Request, keep, queue};
+pub(crate) use mount::is_mounted;
 pub(crate) use options::check as check_options;
 pub(crate) use reconcile::{reconcile, settle};
 pub(crate) use set::{Volume, Volumes};

@@ -5,6 +5,7 @@
 
 mod changes;
 mod diff;
+mod owners;
 mod pack;
 mod remove;
 mod unpack;
@@ -17,6 +18,7 @@ use rustix::fs::{self, AtFlags, FileType, OFlags, Stat};
 use rustix::io::Errno;
 
 pub use changes::{Change, ChangeKind};
+pub use owners::{OwnerRange, Owners};
 pub use unpack::Unpack;
 
 use crate::Error;
@@ -28,6 +30,7 @@ const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 #[derive(Debug)]
 pub struct Root {
     fd: OwnedFd,
+    owners: Owners,
 }
 
 /// What is known of a file without opening it.
@@ -58,7 +61,13 @@ impl Root {
     /// The tree below an open directory.
     #[must_use]
     pub fn new(fd: OwnedFd) -> Self {
-        Self { fd }
+        Self::with_owners(fd, Owners::default())
+    }
+
+    /// The tree below an open directory, whose owners have other numbers in archives.
+    #[must_use]
+    pub fn with_owners(fd: OwnedFd, owners: Owners) -> Self {
+        Self { fd, owners }
     }
 
     /// What is known of `path`. A symbolic link at its end is followed only if a slash or `/.` comes after it.

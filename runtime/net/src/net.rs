@@ -20,6 +20,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     os::fd::BorrowedFd,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
@@ -106,6 +107,14 @@ impl Net {
     /// [`Error::Namespace`] or [`Error::Netlink`].
     pub async fn create_netns() -> Result<Netns, Error> {
         blocking("create a network namespace", Netns::create).await
+    }
+
+    /// Makes of a new network namespace what [`Net::create_netns`] returns: one that is a user namespace's is made with that.
+    ///
+    /// # Errors
+    /// As [`Netns::create`]'s.
+    pub async fn furnish_netns(made: OwnedFd) -> Result<Netns, Error> {
+        blocking("furnish a network namespace", move || Netns::furnish(made)).await
     }
 
     /// A subnet of the pools for a new network that meets no route of this host, and none of those that are `taken`.

@@ -38,17 +38,21 @@ impl Netns {
                 operation: "create a network namespace",
                 source: errno.into(),
             })?;
-            Netlink::open()?.raise_loopback()?;
-            for (key, value) in [
-                ("ipv4/ip_unprivileged_port_start", "0"),
-                ("ipv4/ping_group_range", "0 2147483647"),
-                // Devices that come later get no IPv6 address of their own accord.
-                ("ipv6/conf/default/disable_ipv6", "1"),
-            ] {
-                sysctl::set(key, value);
-            }
+            furnish()?;
             Self::current()
         })
+    }
+
+    /// The same with a namespace that somebody else has made.
+    ///
+    /// # Errors
+    /// [`Error::Namespace`] or [`Error::Netlink`].
+    pub fn furnish(made: OwnedFd) -> Result<Self, Error> {
+        on_own_thread("beeline-netns", || {
+            enter(made.as_fd())?;
+            furnish()
+        })?;
+        Ok(Self(made))
     }
 
     /// The namespace of a process.
@@ -90,6 +94,20 @@ impl From<OwnedFd> for Netns {
     fn from(fd: OwnedFd) -> Self {
         Self(fd)
     }
+}
+
+/// Raises the loopback device of the calling thread's new namespace, and sets what a container's namespace has set.
+fn furnish() -> Result<(), Error> {
+    Netlink::open()?.raise_loopback()?;
+    for (key, value) in [
+        ("ipv4/ip_unprivileged_port_start", "0"),
+        ("ipv4/ping_group_range", "0 2147483647"),
+        // Devices that come later get no IPv6 address of their own accord.
+        ("ipv6/conf/default/disable_ipv6", "1"),
+    ] {
+        sysctl::set(key, value);
+    }
+    Ok(())
 }
 
 /// Moves the calling thread into a namespace, for good: the thread must be one that ends soon.

@@ -45,6 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use error::Error;
 pub(crate) use exec::{ExecTarget, exec};
 pub(crate) use identity_map::root_on_host;
+pub use identity_map::{Identities, UserNamespace};
 pub use join::{Membership, join};
 pub(crate) use plan::{MOUNT_OPTIONS, has_apparmor, has_selinux};
 pub(crate) use sync::{Names, await_start, open_fence};
@@ -289,6 +290,11 @@ impl Created {
 /// Makes a mount read-only, and if asked for all that is mounted below it.
 pub(crate) fn set_read_only(mount: BorrowedFd<'_>, recursive: bool) -> std::io::Result<()> {
     set_attributes(mount, libc::MOUNT_ATTR_RDONLY, recursive)
+}
+
+/// Maps identities of files in a mount that is attached nowhere, as the user namespace does.
+pub(crate) fn map_identities(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> std::io::Result<()> {
+    Ok(syscall::map_identities(mount, namespace, false)?)
 }
 
 /// Gives a mount attributes, `MOUNT_ATTR_*`, and if asked all that is mounted below it.

@@ -3,6 +3,8 @@
 //! What is mounted for a look is mounted for nobody else: it hangs on no path, and vanishes with its descriptor, however
 //! the process that has it ends. Paths below such a descriptor are to be opened with `openat2` and `RESOLVE_IN_ROOT`.
 
+mod mapped;
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -20,7 +22,9 @@ use rustix::mount::{
     open_tree,
 };
 
-use crate::container::set_read_only;
+use crate::container::{Identities, set_read_only};
+
+pub use mapped::{acting_as, mapped};
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// A rename anywhere on the machine can make the kernel give up a lookup; it succeeds when repeated.
@@ -114,6 +118,17 @@ pub fn running_alone(pid: u32, group: &str) -> io::Result<OwnedFd> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         Ok(open_tree(CWD, c"/", flags)?)
     })
+}
+
+/// Which of the host's users and groups those of a running container are; none if its user namespace is this process'
+/// own.
+///
+/// # Errors
+/// It has ended.
+pub fn identities(pid: u32, group: &str) -> io::Result<Option<Identities>> {
+    let all = Identities::of_process(process(pid, group)?.as_fd())?;
+    let own = Identities::of_process(open("/proc/self", DIRECTORY, Mode::empty())?.as_fd())?;
+    Ok((all != own).then_some(all))
 }
 
 /// The directory in /proc of a container's init. The descriptor is of that process, not of a later one with its number.

@@ -115,10 +115,11 @@ pub(crate) fn info(engine: &EngineInfo) -> Info {
         containerd_commit: not_there(),
         runc_commit: not_there(),
         init_commit: not_there(),
-        security_options: vec![
-            format!("name=seccomp,profile={}", engine.seccomp_profile),
-            "name=cgroupns".to_owned(),
-        ],
+        security_options: [format!("name=seccomp,profile={}", engine.seccomp_profile)]
+            .into_iter()
+            .chain(engine.remaps.then(|| "name=userns".to_owned()))
+            .chain(["name=cgroupns".to_owned()])
+            .collect(),
         warnings: engine.warnings.clone(),
         ..Info::default()
     }

@@ -12,10 +12,9 @@ fn given<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
 }
 
-const REFUSED: [Check; 4] = [
+const REFUSED: [Check; 3] = [
     ("StorageOpt", |host| !host.storage_opt.is_empty()),
     ("DeviceRequests", |host| given(&host.resources.device_requests)),
-    ("UsernsMode", |host| !matches!(host.userns_mode.as_str(), "" | "host")),
     ("Isolation", |host| !matches!(host.isolation.as_str(), "" | "default")),
 ];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use beeline_engine::{SeccompProfile, SecurityDefaults, Ulimit};
+use beeline_engine::{Remap, SeccompProfile, SecurityDefaults, Ulimit};
 use clap::Args;
 use serde::Deserialize;
 
@@ -21,6 +21,10 @@ pub(super) struct SecurityFlags {
     /// A resource limit of containers that have none of this kind: NAME=SOFT[:HARD]; may be repeated
     #[arg(long, value_name = "LIMIT", value_parser = parse_ulimit)]
     default_ulimit: Vec<Ulimit>,
+    /// Give containers user namespaces with the subordinate users and groups of a user: USER[:GROUP] by name or number, or
+    /// "default" [default: off]
+    #[arg(long, value_name = "USER")]
+    userns_remap: Option<String>,
 }
 
 /// The same in daemon.json.
@@ -29,6 +33,7 @@ pub(super) struct SecurityKeys {
     pub(super) seccomp_profile: Option<String>,
     pub(super) no_new_privileges: Option<bool>,
     pub(super) default_ulimits: Option<BTreeMap<String, UlimitEntry>>,
+    pub(super) userns_remap: Option<String>,
 }
 
 /// An entry of `default-ulimits`.
@@ -44,6 +49,8 @@ pub(super) fn security(flags: SecurityFlags, file: SecurityKeys) -> Result<Secur
     let profile = either("seccomp-profile", flags.seccomp_profile, file.seccomp_profile)?;
     let flag = flags.no_new_privileges.then_some(true);
     let given = (!flags.default_ulimit.is_empty()).then_some(flags.default_ulimit);
+    let remap = either("userns-remap", flags.userns_remap, file.userns_remap)?;
+    let remap = remap.filter(|setting| !setting.is_empty());
     let listed = file.default_ulimits.map(listed).transpose()?;
     Ok(SecurityDefaults {
         seccomp: match profile.as_deref() {
@@ -53,6 +60,7 @@ pub(super) fn security(flags: SecurityFlags, file: SecurityKeys) -> Result<Secur
         },
         no_new_privileges: either("no-new-privileges", flag, file.no_new_privileges)?.unwrap_or(false),
         ulimits: either("default-ulimits", given, listed)?.unwrap_or_default(),
+        remap: remap.map(|setting| Remap::of_host(&setting)).transpose().context("userns-remap")?,
     })
 }
 

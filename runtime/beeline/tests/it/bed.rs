@@ -43,7 +43,13 @@ impl Bed {
 
     /// Starts the daemon by a command line of the test's own.
     pub(crate) fn start_as(&mut self, command: &mut Command) {
-        self.daemon = Some(Daemon::spawn(command, &self.dirs).unwrap());
+        self.try_start_as(command).unwrap();
+    }
+
+    /// The same with a daemon that may refuse to start.
+    pub(crate) fn try_start_as(&mut self, command: &mut Command) -> anyhow::Result<()> {
+        self.daemon = Some(Daemon::spawn(command, &self.dirs)?);
+        Ok(())
     }
 
     /// SIGKILL to the daemon; containers, traffic and logs must not notice.

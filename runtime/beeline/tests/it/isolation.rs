@@ -62,7 +62,7 @@ fn what_cannot_be_shared_is_refused_in_dockers_words() {
         (&["--runtime", "runsc"], "unknown or invalid runtime name: runsc"),
         (&["--group-add", "nosuch"], "unable to find group nosuch"),
         (&["--device", "/etc/passwd"], "not a device node"),
-        (&["--userns", "private"], "UsernsMode is not supported"),
+        (&["--userns", "private"], "invalid USER mode: private"),
         (&["--security-opt", "nonsense"], "invalid --security-opt 1: \"nonsense\""),
     ] {
         let output = bed.beeline(&[&["run", "--rm"], flags, &["busybox", "true"]].concat());

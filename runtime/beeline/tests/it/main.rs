@@ -40,6 +40,7 @@ mod outside;
 mod pause;
 mod policy;
 mod reach;
+mod remap;
 mod resources;
 mod restart;
 mod security;

@@ -184,6 +184,8 @@ pub struct HostConfig {
     pub uts_mode: String,
     /// `host` or `private`.
     pub cgroupns_mode: String,
+    /// `host` leaves users and groups the host's where the daemon maps them.
+    pub userns_mode: String,
     /// The control group above the container's.
     pub cgroup_parent: String,
     /// A small init that reaps is put before the command.

@@ -12,7 +12,7 @@ use crate::container::mode::NetworkMode;
 use crate::container::record::{Record, Runtime};
 use crate::container::security::Security;
 use crate::container::view::Created;
-use crate::container::{mode, mounts, names, support, validate, volumes};
+use crate::container::{mode, mounts, names, support, user_namespace, validate, volumes};
 use crate::error::Error;
 use crate::identity::{ContainerId, ContainerName};
 use crate::settings::SecurityDefaults;
@@ -37,6 +37,7 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     adapt(&mut config, shared);
     apply_defaults(&shared.config.security, &mut config.host);
     let mut warnings = validate::validate(&config, shared.cpus, shared.config.publish_address)?;
+    user_namespace::check(user_namespace::remap(shared, &config.host), &config.host)?;
     warnings.extend(support::discard(&mut config.host, &shared.hierarchy.features())?);
     let image = shared.images.resolve(&config.image)?;
     check_platform(request.platform.as_deref(), &config.image, &image)?;

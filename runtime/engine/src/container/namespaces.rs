@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, openat};
@@ -12,6 +12,7 @@ use nix::sys::stat::Mode;
 use crate::container::config::{ContainerConfig, HostConfig};
 use crate::container::mounts;
 use crate::container::prepare::make_dir;
+use crate::container::user_namespace::{self, User};
 use crate::container::view::ContainerView;
 use crate::error::Error;
 use crate::shared::Shared;
@@ -57,11 +58,12 @@ impl HostConfig {
 pub(crate) fn check(config: &ContainerConfig) -> Result<(), Error> {
     let host = &config.host;
     let named = |mode: &str| mode.strip_prefix("container:").is_some_and(|container| !container.is_empty());
-    let modes: [(&str, &str, &[&str], bool); 4] = [
+    let modes: [(&str, &str, &[&str], bool); 5] = [
         ("IPC", &host.ipc_mode, &["", "private", "shareable", "none", "host"], named(&host.ipc_mode)),
         ("PID", &host.pid_mode, &["", "private", "host"], named(&host.pid_mode)),
         ("UTS", &host.uts_mode, &["", "private", "host"], false),
         ("cgroup namespace", &host.cgroupns_mode, &["", "private", "host"], false),
+        ("USER", &host.userns_mode, &["", "host"], false),
     ];
     for (what, mode, known, named) in modes {
         if !named && !known.contains(&mode) {
@@ -79,15 +81,18 @@ pub(crate) fn check(config: &ContainerConfig) -> Result<(), Error> {
 pub(crate) struct Shares {
     pub(crate) pid: Option<PathBuf>,
     pub(crate) ipc: Option<PathBuf>,
+    /// Its user namespace; none is the host's.
+    pub(crate) user: Option<User>,
     /// The directory that is /dev/shm; none for one of the container's own.
     pub(crate) shm: Option<PathBuf>,
 }
 
-/// Namespaces of other containers that run, held until the shim has joined them.
+/// Namespaces of other containers that run, and one that is to be the container's own, held until the shim has joined them.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     pid: Option<File>,
     ipc: Option<File>,
+    user: Option<user_namespace::Held>,
     shm: Option<PathBuf>,
 }
 
@@ -97,7 +102,8 @@ impl Held {
     /// # Errors
     /// The other container does not exist, does not run or does not share; in Docker's words.
     pub(crate) fn open(shared: &Shared, config: &HostConfig) -> Result<Self, Error> {
-        let mut held = Self::default();
+        let user = user_namespace::Held::open(shared, config)?;
+        let mut held = Self { user, ..Self::default() };
         if let Owner::Container(reference) = config.pid() {
             let failed = |error: Error| failed("PID", &error);
             held.pid = Some(running(shared, reference).and_then(|view| open(&view, "pid")).map_err(failed)?);
@@ -115,7 +121,17 @@ impl Held {
     pub(crate) fn shares(&self) -> Shares {
         // The daemon's descriptors, not /proc/PID/ns: nobody else can come by these numbers meanwhile.
         let path = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into();
-        Shares { pid: self.pid.as_ref().map(path), ipc: self.ipc.as_ref().map(path), shm: self.shm.clone() }
+        Shares {
+            pid: self.pid.as_ref().map(path),
+            ipc: self.ipc.as_ref().map(path),
+            user: self.user.as_ref().map(user_namespace::Held::user),
+            shm: self.shm.clone(),
+        }
+    }
+
+    /// The network namespace of a new user namespace.
+    pub(crate) fn take_net(&mut self) -> Option<OwnedFd> {
+        self.user.as_mut().and_then(user_namespace::Held::take_net)
     }
 }
 
@@ -124,7 +140,7 @@ fn failed(kind: &str, error: &Error) -> Error {
     if matches!(error, Error::Conflict(_)) { Error::Conflict(text) } else { Error::Invalid(text) }
 }
 
-fn running(shared: &Shared, reference: &str) -> Result<std::sync::Arc<ContainerView>, Error> {
+pub(super) fn running(shared: &Shared, reference: &str) -> Result<std::sync::Arc<ContainerView>, Error> {
     let view = shared.directory.find(reference)?.view();
     if view.status.state.is_running() { Ok(view) } else { Err(not_running(&view)) }
 }
@@ -149,7 +165,7 @@ fn donated(shared: &Shared, view: &ContainerView) -> Result<PathBuf, Error> {
     )))
 }
 
-fn open(view: &ContainerView, kind: &str) -> Result<File, Error> {
+pub(super) fn open(view: &ContainerView, kind: &str) -> Result<File, Error> {
     open_of(view.status.pid, view.id.as_str(), kind).ok_or_else(|| not_running(view))
 }
 
@@ -171,8 +187,12 @@ fn shm_dir(run_dir: &Path) -> PathBuf {
 }
 
 /// Mounts the /dev/shm that a container shares with whoever joins its IPC namespace, and returns where; none for a
-/// container that does not share or has a mount of the user's there.
-pub(crate) fn mount_shm(config: &ContainerConfig, run_dir: &Path) -> Result<Option<PathBuf>, Error> {
+/// container that does not share or has a mount of the user's there. It is the container's root's.
+pub(crate) fn mount_shm(
+    config: &ContainerConfig,
+    run_dir: &Path,
+    (user, group): (u32, u32),
+) -> Result<Option<PathBuf>, Error> {
     let replaced = || {
         let mounts = mounts::parse(config).unwrap_or_default();
         mounts.iter().any(|mount| mount.destination == Path::new("/dev/shm"))
@@ -184,7 +204,7 @@ pub(crate) fn mount_shm(config: &ContainerConfig, run_dir: &Path) -> Result<Opti
     make_dir(&directory, 0o700)?;
     let size = if config.host.shm_size > 0 { config.host.shm_size } else { SHM_SIZE };
     let flags = MsFlags::MS_NOEXEC | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let data = format!("mode=1777,size={size}");
+    let data = format!("mode=1777,size={size},uid={user},gid={group}");
     mount(Some("shm"), &directory, Some("tmpfs"), flags, Some(data.as_str())).map_err(|errno| {
         Error::File { operation: "mount a tmpfs on", path: directory.clone(), source: errno.into() }
     })?;

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use beeline_spawn::fault::Point;
@@ -65,7 +65,8 @@ impl Preparation {
         let config = &self.record.config;
         let mounts = self.record.mounts();
         let mut shares = self.shares.clone();
-        if let Some(own) = namespaces::mount_shm(config, &self.run_dir)? {
+        let root = shares.user.as_ref().map_or((0, 0), |user| user.identities.root());
+        if let Some(own) = namespaces::mount_shm(config, &self.run_dir, root)? {
             shares.shm = Some(own);
         }
         let filter = self.seccomp.of(&config.host)?;
@@ -104,11 +105,25 @@ impl Preparation {
         write(&paths.resolv_conf, resolv.as_bytes(), 0o644)
     }
 
+    /// Makes a directory of the host's the container's root's.
+    fn give_to_root(&self, path: &Path) -> Result<(), Error> {
+        let Some(user) = &self.shares.user else { return Ok(()) };
+        let (owner, group) = user.identities.root();
+        chown(path, Some(owner), Some(group)).map_err(|source| Error::File {
+            operation: "change the owner of",
+            path: path.to_owned(),
+            source,
+        })
+    }
+
     fn make_bind_sources(&self) -> Result<(), Error> {
         for mount in self.record.mounts().iter() {
             let MountKind::Bind { source, create, .. } = &mount.kind else { continue };
             match fs::metadata(source) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && *create => make_dir(source, 0o755)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && *create => {
+                    make_dir(source, 0o755)?;
+                    self.give_to_root(source)?;
+                }
                 Err(source_error) => {
                     return Err(Error::File {
                         operation: "bind mount",
@@ -130,6 +145,12 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
         return Ok(());
     }
     fs::create_dir_all(path).map_err(failed)?;
+    set_mode(path, mode)
+}
+
+/// Sets the mode of a file or directory.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
+    let failed = |source| Error::File { operation: "set the mode of", path: path.to_owned(), source };
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
 }
 

@@ -15,7 +15,7 @@ use beeline_spawn::cgroup::Hierarchy;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::{Engine, reconcile};
-use crate::container::prepare::make_dir;
+use crate::container::prepare::{make_dir, set_mode};
 use crate::container::record::{Record, Runtime, containers_dir};
 use crate::container::resolv_conf;
 use crate::container::seccomp::SeccompFilters;
@@ -48,6 +48,9 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
     make_dir(&config.run.join("containers"), 0o700)?;
     config.root = canonical(&config.root)?;
     config.run = canonical(&config.run)?;
+    if let Some(remap) = &config.security.remap {
+        remap.probe(&config.root)?;
+    }
     let instance = config.instance.clone().unwrap_or_else(|| InstanceId::of_root(&config.root));
     let lock = lock(&config.run)?;
 
@@ -197,7 +200,10 @@ fn open_volumes(
     requests: tokio::sync::mpsc::Sender<volume::Request>,
 ) -> Result<Volumes, Error> {
     let directory = volume::volumes_dir(&config.root);
-    make_dir(&directory, 0o701)?;
+    // Where users are mapped, a container's root makes files there that are root's on the disk, set-uid programs too.
+    let mode = if config.security.remap.is_some() { 0o700 } else { 0o701 };
+    make_dir(&directory, mode)?;
+    set_mode(&directory, mode)?;
     let volumes = Volumes::new(directory, requests);
     let containers: Vec<_> = stored.iter().map(|(record, _)| record.id.clone()).collect();
     volume::reconcile(&volumes, opened, &containers)?;

@@ -62,7 +62,7 @@ pub(super) fn detach(target: &Path) -> Result<(), Error> {
 }
 
 /// Whether something is mounted on `target`.
-pub(super) fn is_mounted(target: &Path) -> bool {
+pub(crate) fn is_mounted(target: &Path) -> bool {
     let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let wanted = escape(target);
     table.split(|byte| *byte == b'\n').any(|line| line.split(|byte| *byte == b' ').nth(4) == Some(&wanted))

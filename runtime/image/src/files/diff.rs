@@ -20,12 +20,12 @@ impl Root {
     /// What reading the directory or `out` says.
     pub fn layer(&self, image: &Self, own: &[&str], out: impl Write) -> Result<(), Error> {
         let changes = self.compare(image, own)?;
-        let mut packer = Packer::new(out);
+        let mut packer = Packer::new(out, &self.owners);
         let packed = self.write(&changes, &mut packer).and_then(|()| packer.finish());
         packed.map_err(|source| Error::Read { what: "pack the changes".to_owned(), source })
     }
 
-    fn write(&self, changes: &Changes, packer: &mut Packer<impl Write>) -> io::Result<()> {
+    fn write(&self, changes: &Changes, packer: &mut Packer<'_, impl Write>) -> io::Result<()> {
         for (path, kind) in changes {
             let (directory, name) = split_path(path);
             if *kind == ChangeKind::Deleted {

@@ -9,7 +9,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use tar::{EntryType, Header};
 
-use super::{Place, Root, attributes, names};
+use super::{Owners, Place, Root, attributes, names};
 use crate::Error;
 
 const BLOCK: usize = 512;
@@ -40,7 +40,7 @@ impl Root {
     /// [`Error::NoFile`] if there is no such file; what reading it or `out` says.
     pub fn pack(&self, path: &str, out: impl Write) -> Result<(), Error> {
         let place = self.place(path)?;
-        let mut packer = Packer::new(out);
+        let mut packer = Packer::new(out, &self.owners);
         let packed = packer.resource(&place).and_then(|()| packer.finish());
         packed.map_err(|source| Error::Read { what: format!("pack {path}"), source })
     }
@@ -50,23 +50,24 @@ impl Root {
     /// # Errors
     /// What reading it or `out` says.
     pub fn export(&self, out: impl Write) -> Result<(), Error> {
-        let mut packer = Packer::new(out);
+        let mut packer = Packer::new(out, &self.owners);
         let packed = packer.tree(self.fd(), b"", false).and_then(|()| packer.finish());
         packed.map_err(|source| Error::Read { what: "export the files".to_owned(), source })
     }
 }
 
 /// Writes entries one after another.
-pub(super) struct Packer<W> {
+pub(super) struct Packer<'a, W> {
     out: W,
+    owners: &'a Owners,
     /// The names of files with several, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
 }
 
-impl<W: Write> Packer<W> {
-    pub(super) fn new(out: W) -> Self {
-        Self { out, links: HashMap::new(), buffer: vec![0; BUFFER] }
+impl<'a, W: Write> Packer<'a, W> {
+    pub(super) fn new(out: W, owners: &'a Owners) -> Self {
+        Self { out, owners, links: HashMap::new(), buffer: vec![0; BUFFER] }
     }
 
     /// The end of the archive.
@@ -226,14 +227,15 @@ impl<W: Write> Packer<W> {
         if nanoseconds != 0 && seconds >= 0 {
             record(&mut records, b"mtime", format!("{seconds}.{nanoseconds:09}").as_bytes());
         }
+        let (user, group) = self.owners.inside(stat.st_uid, stat.st_gid);
         let mut number = |key: &str, value: u64, most: u64| {
             if value > most {
                 record(&mut records, key.as_bytes(), value.to_string().as_bytes());
             }
             value.min(most)
         };
-        header.set_uid(number("uid", stat.st_uid.into(), SHORT));
-        header.set_gid(number("gid", stat.st_gid.into(), SHORT));
+        header.set_uid(number("uid", user.into(), SHORT));
+        header.set_gid(number("gid", group.into(), SHORT));
         header.set_size(number("size", size, LONG));
         header.set_mtime(u64::try_from(seconds).unwrap_or(0).min(LONG));
         header.set_mode(stat.st_mode & 0o7777);

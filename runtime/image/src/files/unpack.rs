@@ -8,7 +8,7 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timestamps, Uid};
 use rustix::io::Errno;
 use tar::{Archive, EntryType, Header};
 
-use super::{DIRECTORY, Root, remove::remove};
+use super::{DIRECTORY, Owners, Root, remove::remove};
 use crate::layer::extract::{Failure, Metadata, device, id, link_name};
 use crate::layer::pax::Pax;
 use crate::layer::tape::Tape;
@@ -40,7 +40,8 @@ impl Root {
         let mut archive = Archive::new(tape.reader(compression::decompress(archive, WHAT)?));
         let broken = |source: io::Error| Error::tar(WHAT, source);
         let directory = path.trim_matches('/').as_bytes().to_vec();
-        let mut target = Target { root: self.fd(), directory, options, times: Vec::new(), parent: None };
+        let (root, owners) = (self.fd(), &self.owners);
+        let mut target = Target { root, owners, directory, options, times: Vec::new(), parent: None };
         for entry in archive.entries().map_err(broken)? {
             let mut entry = entry.map_err(broken)?;
             let (start, raw) = tape.take_headers();
@@ -78,6 +79,7 @@ fn named(failure: Failure, name: String) -> Error {
 
 struct Target<'a> {
     root: BorrowedFd<'a>,
+    owners: &'a Owners,
     /// Where entries go. It is resolved for each parent anew, always inside of the root.
     directory: Vec<u8>,
     options: Unpack,
@@ -125,10 +127,11 @@ impl Target<'_> {
 
     fn metadata<'a>(&self, header: &Header, pax: &'a Pax) -> io::Result<Metadata<'a>> {
         let time = pax.mtime(header.mtime()?);
-        let (uid, gid) = match self.options.owner {
+        let owner = match self.options.owner {
             Some(owner) => owner,
             None => (id(header.uid()?)?, id(header.gid()?)?),
         };
+        let (uid, gid) = self.owners.outside(owner)?;
         Ok(Metadata {
             owner: Some((Uid::from_raw(uid), Gid::from_raw(gid))),
             mode: Mode::from_raw_mode(header.mode()? & 0o7777),

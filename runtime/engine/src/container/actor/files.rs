@@ -1,10 +1,15 @@
 //! The container's files for whoever copies them: those it sees while it runs, its overlay while it does not.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beeline_image::files::Root;
+use beeline_image::files::{OwnerRange, Owners, Root};
+use beeline_spawn::container::Identities;
 use beeline_spawn::view::{self, Below, Overlay};
+
+use oci_spec::runtime::LinuxIdMapping;
 
 use super::Actor;
 use crate::container::mounts::{MountKind, UserMount};
@@ -31,23 +36,28 @@ impl Actor {
         }
         let lock = self.files.clone().try_read_owned();
         let lock = lock.map_err(|error| failed(&error))?;
-        let root = if self.state().is_running() {
+        let opened = if self.state().is_running() {
             let (pid, group) = (self.runtime.status.pid, self.record.id.to_string());
             tokio::task::spawn_blocking(move || {
-                if alone { view::running_alone(pid, &group) } else { view::running(pid, &group) }
+                let root = if alone { view::running_alone(pid, &group) } else { view::running(pid, &group) };
+                Ok((root?, view::identities(pid, &group)?))
             })
             .await
         } else {
             let below = if alone { Vec::new() } else { self.below().await? };
             let overlay = self.overlay()?;
-            let mounted = tokio::task::spawn_blocking(move || view::stopped(&overlay, below)).await;
+            // On the disk, the owners are those that the container sees.
+            let mounted =
+                tokio::task::spawn_blocking(move || Ok((view::stopped(&overlay, below)?, None))).await;
             // The copy of their mounts keeps them.
             self.unmount_volumes().await;
             mounted
         };
-        let root = root.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        let opened: io::Result<(OwnedFd, Option<Identities>)> = opened.map_err(|error| failed(&error))?;
+        let (root, identities) = opened.map_err(|error| failed(&error))?;
         Ok(ContainerFiles {
-            root: Arc::new(Root::new(root)),
+            acting_as: identities.as_ref().map(Identities::root),
+            root: Arc::new(Root::with_owners(root, identities.as_ref().map(owners).unwrap_or_default())),
             view: self.view.borrow().clone(),
             _lock: Arc::new(lock),
         })
@@ -100,5 +110,18 @@ impl Actor {
             })
         };
         Ok(self.record.mounts().iter().filter_map(below).collect())
+    }
+}
+
+/// How archives name the owners of files in a user namespace.
+fn owners(identities: &Identities) -> Owners {
+    let range = |range: &LinuxIdMapping| OwnerRange {
+        inside: range.container_id(),
+        outside: range.host_id(),
+        size: range.size(),
+    };
+    Owners {
+        users: identities.users.iter().map(range).collect(),
+        groups: identities.groups.iter().map(range).collect(),
     }
 }

@@ -8,7 +8,7 @@
 //! Whatever fails, everything that was made is undone, and the container is as it was before, with the reason.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use beeline_net::{Net, Netns};
@@ -132,8 +132,9 @@ impl Actor {
         fault(Point::StartVolumes)?;
         self.mount_volumes().await?;
         timeline.step("journal, volumes");
-        let held = Held::open(&shared, &self.record.config.host)?;
-        let netns = self.prepare(&plan, held.shares()).await?;
+        let mut held = Held::open(&shared, &self.record.config.host)?;
+        let made = held.take_net();
+        let netns = self.prepare(&plan, held.shares(), made).await?;
         timeline.step("files, namespace");
         let (attached, created) =
             tokio::join!(self.join(netns.as_ref(), plan.joined()), self.create(netns.as_ref()));
@@ -189,8 +190,14 @@ impl Actor {
         self.shared.publish(requests, targets, policy).await
     }
 
-    /// Writes the container's files and makes or opens its network namespace, side by side.
-    async fn prepare(&self, plan: &Plan, shares: Shares) -> Result<Option<Netns>, Error> {
+    /// Writes the container's files and makes or opens its network namespace, side by side. One that is `made` is that of a
+    /// new user namespace.
+    async fn prepare(
+        &self,
+        plan: &Plan,
+        shares: Shares,
+        made: Option<OwnedFd>,
+    ) -> Result<Option<Netns>, Error> {
         let default = self.shared.networks.find(DEFAULT)?;
         let mut paths =
             crate::container::record::paths(&self.shared.config.root, &self.record, self.layers.clone());
@@ -223,7 +230,11 @@ impl Actor {
                 Plan::Plain => Ok(None),
                 Plan::Networks(_) => {
                     fault(Point::StartNamespace)?;
-                    Net::create_netns().await.map(Some).map_err(failed)
+                    let netns = match made {
+                        Some(made) => Net::furnish_netns(made).await,
+                        None => Net::create_netns().await,
+                    };
+                    netns.map(Some).map_err(failed)
                 }
                 Plan::Shared(other) => self.namespace_of(other).map(Some),
             }

@@ -12,7 +12,7 @@ use oci_spec::runtime::{
 
 use super::devices::{self, Device};
 use super::{Input, device_rule, resources};
-use crate::container::config::{ContainerConfig, HostConfig};
+use crate::container::config::HostConfig;
 use crate::container::mode::NetworkMode;
 use crate::container::namespaces::Owner;
 
@@ -22,6 +22,10 @@ pub(super) fn plan(input: Input<'_>, linux: &mut Linux) -> Result<(), OciSpecErr
     let devices = devices::of(host)?;
     linux.set_cgroups_path(Some(input.cgroup.into()));
     linux.set_namespaces(Some(namespaces(input)?));
+    if let Some(user) = &input.shares.user {
+        linux.set_uid_mappings(Some(user.identities.users.clone()));
+        linux.set_gid_mappings(Some(user.identities.groups.clone()));
+    }
     linux.set_resources(Some(limits(host, &devices)?));
     linux.set_devices(Some(devices.into_iter().map(|device| device.node).collect()));
     if let Some(paths) = &host.masked_paths {
@@ -34,7 +38,7 @@ pub(super) fn plan(input: Input<'_>, linux: &mut Linux) -> Result<(), OciSpecErr
     if host.privileged {
         linux.set_masked_paths(None).set_readonly_paths(None);
     }
-    let mut sysctl = network_defaults(input.config);
+    let mut sysctl = network_defaults(input);
     sysctl.extend(host.sysctls.clone());
     linux.set_sysctl(Some(sysctl).filter(|sysctl| !sysctl.is_empty()));
     Ok(())
@@ -42,15 +46,17 @@ pub(super) fn plan(input: Input<'_>, linux: &mut Linux) -> Result<(), OciSpecErr
 
 /// What Docker sets in a network namespace of the container's own: whoever may do nothing else there may ping, and listen
 /// on any port. A kernel without such a parameter does without.
-fn network_defaults(config: &ContainerConfig) -> HashMap<String, String> {
-    const PARAMETERS: [(&str, &str); 2] =
-        [("ping_group_range", "0 2147483647"), ("ip_unprivileged_port_start", "0")];
-    if matches!(config.host.mode(), NetworkMode::Host | NetworkMode::Container(_)) {
+fn network_defaults(input: Input<'_>) -> HashMap<String, String> {
+    // A user namespace takes groups only that it has.
+    let groups = input.shares.user.as_ref().and_then(|user| user.identities.groups.first());
+    let last = groups.map_or(i32::MAX.unsigned_abs(), |first| first.size().saturating_sub(1));
+    let parameters =
+        [("ping_group_range", format!("0 {last}")), ("ip_unprivileged_port_start", "0".to_owned())];
+    if matches!(input.config.host.mode(), NetworkMode::Host | NetworkMode::Container(_)) {
         return HashMap::new();
     }
-    let known = |(name, _): &(&str, &str)| Path::new("/proc/sys/net/ipv4").join(name).exists();
-    let known = PARAMETERS.into_iter().filter(known);
-    known.map(|(name, value)| (format!("net.ipv4.{name}"), value.to_owned())).collect()
+    let known = |(name, _): &(&str, String)| Path::new("/proc/sys/net/ipv4").join(name).exists();
+    parameters.into_iter().filter(known).map(|(name, value)| (format!("net.ipv4.{name}"), value)).collect()
 }
 
 fn namespaces(input: Input<'_>) -> Result<Vec<LinuxNamespace>, OciSpecError> {
@@ -62,7 +68,9 @@ fn namespaces(input: Input<'_>) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     };
     let own = |shared: bool| (!shared).then_some(None);
     // None is the host's, a path another container's.
-    let all: [(LinuxNamespaceType, Option<Option<PathBuf>>); 6] = [
+    let user = input.shares.user.as_ref().map(|user| Some(user.namespace.clone()));
+    let all: [(LinuxNamespaceType, Option<Option<PathBuf>>); 7] = [
+        (LinuxNamespaceType::User, user),
         (LinuxNamespaceType::Mount, Some(None)),
         (LinuxNamespaceType::Pid, joined(host.pid(), &input.shares.pid)),
         (LinuxNamespaceType::Ipc, joined(host.ipc(), &input.shares.ipc)),

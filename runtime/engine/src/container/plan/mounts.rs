@@ -8,7 +8,7 @@ use oci_spec::runtime::{Mount, MountBuilder};
 use super::Input;
 use crate::container::mounts::{MountKind, UserMount};
 use crate::container::security::Security;
-use crate::volume::data_dir;
+use crate::volume::{data_dir, is_mounted};
 
 /// The mounts of a container whose defaults are `own`.
 pub(super) fn mounts(input: Input<'_>, own: Vec<Mount>) -> Result<Vec<Mount>, OciSpecError> {
@@ -46,11 +46,11 @@ pub(super) fn mounts(input: Input<'_>, own: Vec<Mount>) -> Result<Vec<Mount>, Oc
     ];
     for (destination, source) in files {
         if !replaced(Path::new(destination)) {
-            mounts.push(bind(Path::new(destination), source, &["rbind", "rprivate"])?);
+            mounts.push(engines(Path::new(destination), source, input, vec!["rbind", "rprivate"])?);
         }
     }
     for wish in user {
-        mounts.push(wished(wish, input.volumes)?);
+        mounts.push(wished(wish, input)?);
     }
     Ok(mounts)
 }
@@ -61,7 +61,20 @@ pub(super) fn propagation(mounts: &[UserMount]) -> Option<String> {
     mounts.iter().any(shared).then(|| "rshared".to_owned())
 }
 
-fn wished(wish: &UserMount, volumes: &Path) -> Result<Mount, OciSpecError> {
+/// Files of the engine's own, which have on the disk the owners that the container is to see.
+fn engines<'a>(
+    destination: &Path,
+    source: &Path,
+    input: Input<'_>,
+    mut options: Vec<&'a str>,
+) -> Result<Mount, OciSpecError> {
+    if input.shares.user.is_some() {
+        options.push("idmap");
+    }
+    bind(destination, source, &options)
+}
+
+fn wished(wish: &UserMount, input: Input<'_>) -> Result<Mount, OciSpecError> {
     match &wish.kind {
         MountKind::Bind { source, propagation, recursive, writable_below, .. } => {
             let mut options = vec![if *recursive { "rbind" } else { "bind" }, propagation.as_str()];
@@ -81,7 +94,12 @@ fn wished(wish: &UserMount, volumes: &Path) -> Result<Mount, OciSpecError> {
             if !subpath.is_empty() {
                 options.push(&subdir);
             }
-            bind(&wish.destination, &data_dir(volumes, name), &options)
+            let data = data_dir(input.volumes, name);
+            // What is mounted there is somebody else's.
+            if is_mounted(&data) {
+                return bind(&wish.destination, &data, &options);
+            }
+            engines(&wish.destination, &data, input, options)
         }
         MountKind::Tmpfs(options) => {
             let access = if wish.writable { "rw" } else { "ro" };

@@ -23,6 +23,7 @@ fn plan(change: impl FnOnce(&mut ContainerConfig)) -> Spec {
     let shares = Shares {
         pid: Some("/proc/7/fd/8".into()),
         ipc: Some("/proc/7/fd/9".into()),
+        user: None,
         shm: (config.host.ipc_mode == "shareable").then(|| "/run/shm".into()),
     };
     let input = Input {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, LinuxIdMapping, Mount};
+use oci_spec::runtime::{Linux, Mount};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -15,7 +15,8 @@ use rustix::mount::{
 
 use super::options::Options;
 use super::stream;
-use crate::container::{Error, identity_map, syscall};
+use crate::container::{Error, Identities, identity_map, syscall};
+use crate::view::{self, Overlay};
 
 /// A copy of the mount at `path`, or of what is at `subdir` below it, attached nowhere.
 pub(super) fn tree(path: &Path, subdir: Option<&str>, recursive: bool) -> Result<OwnedFd, Error> {
@@ -42,40 +43,46 @@ fn failed(operation: &'static str, path: &Path, error: Errno) -> Error {
 }
 
 /// How an idmapped mount maps.
-pub(super) struct MountMap<'a> {
-    users: &'a [LinuxIdMapping],
-    groups: &'a [LinuxIdMapping],
+pub(super) struct MountMap {
+    identities: Identities,
     recursive: bool,
 }
 
 /// The mount's own map, or the container's if it only says that it has one.
-pub(super) fn identity_map<'a>(
-    mount: &'a Mount,
+pub(super) fn identity_map(
+    mount: &Mount,
     options: &Options,
-    linux: &'a Linux,
-) -> Result<Option<MountMap<'a>>, Error> {
-    let map = |own: &'a Option<Vec<LinuxIdMapping>>| own.as_deref().unwrap_or_default();
-    let own = (map(mount.uid_mappings()), map(mount.gid_mappings()));
-    let has_own = !own.0.is_empty() || !own.1.is_empty();
+    linux: &Linux,
+) -> Result<Option<MountMap>, Error> {
+    let own = Identities {
+        users: mount.uid_mappings().clone().unwrap_or_default(),
+        groups: mount.gid_mappings().clone().unwrap_or_default(),
+    };
+    let has_own = own != Identities::default();
     if !has_own && options.identity_map.is_none() {
         return Ok(None);
     }
-    let (users, groups) = if has_own { own } else { (map(linux.uid_mappings()), map(linux.gid_mappings())) };
-    if users.is_empty() || groups.is_empty() {
+    let identities = if has_own { own } else { identity_map::identities(linux) };
+    if identities.users.is_empty() || identities.groups.is_empty() {
         let at = mount.destination().display();
         return Err(Error::config(format!("the idmapped mount on {at} lacks uidMappings or gidMappings")));
     }
-    Ok(Some(MountMap { users, groups, recursive: options.identity_map.unwrap_or(false) }))
+    Ok(Some(MountMap { identities, recursive: options.identity_map.unwrap_or(false) }))
 }
 
-impl MountMap<'_> {
+impl MountMap {
     /// Maps identities of a copy of the mount at `path`.
     pub(super) fn map(&self, mount: OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
-        let namespace = identity_map::namespace(self.users, self.groups)?;
+        let namespace = self.identities.namespace()?;
         syscall::map_identities(mount.as_fd(), namespace.as_fd(), self.recursive)
             .map_err(|error| failed("map identities of", path, error))?;
         Ok(mount)
     }
+}
+
+/// The root's overlay, whose layers have on the disk the owners that the container sees.
+pub(super) fn overlay(overlay: &Overlay, linux: &Linux) -> Result<OwnedFd, Error> {
+    stream(view::mapped(overlay, &identity_map::identities(linux))?)
 }
 
 /// A tmpfs with a copy of what the image has at `destination`.

@@ -9,6 +9,7 @@ use super::namespaces::Namespaces;
 use super::{c_path, c_string, made};
 use crate::container::step::{Op, Overlay, Propagation, Root, Step, Target};
 use crate::container::{Error, Rootfs};
+use crate::view;
 
 /// `fsconfig(2)` takes values up to this many bytes, their end included.
 const MAX_VALUE: usize = 256;
@@ -29,6 +30,11 @@ pub(super) fn steps(
     };
     steps.push(Step::new("keep mounts apart from the host's", Op::Propagation(propagation)));
     let (what, root) = match rootfs {
+        Rootfs::Overlay { lower, upper, work } if makes_mounts => {
+            let upper_and_work = Some((upper.clone(), work.clone()));
+            let overlay = view::Overlay { lower: lower.clone(), upper: upper_and_work, read_only: false };
+            (overlay_on(upper), Root::Mount(made::overlay(&overlay, linux)?))
+        }
         Rootfs::Overlay { lower, upper, work } => {
             if lower.is_empty() {
                 return Err(Error::config("the root has no layer"));
@@ -41,7 +47,7 @@ pub(super) fn steps(
                 upper: c_path(upper, "the upper directory")?,
                 work: c_path(work, "the work directory")?,
             };
-            (format!("mount overlay on {}", upper.display()), Root::Overlay(overlay))
+            (overlay_on(upper), Root::Overlay(overlay))
         }
         Rootfs::Directory(path) if makes_mounts => {
             (format!("mount {} as root", path.display()), Root::Mount(made::tree(path, None, true)?))
@@ -52,6 +58,10 @@ pub(super) fn steps(
     };
     steps.push(Step::new(what, Op::Root(root)));
     Ok(())
+}
+
+fn overlay_on(upper: &Path) -> String {
+    format!("mount overlay on {}", upper.display())
 }
 
 /// Sets kernel parameters, and hides what the container must not see.
