@@ -2,6 +2,7 @@
 
 mod access;
 mod discovery;
+mod page;
 mod scrape;
 mod server;
 mod tls;
@@ -32,9 +33,11 @@ pub struct MetricsOptions {
     pub allow: Vec<IpNet>,
     /// Certificates and users.
     pub web_config: Option<WebConfig>,
+    /// Whether people find a page there.
+    pub page: bool,
 }
 
-/// Serves `GET /metrics` and `GET /sd` until `shutdown` is cancelled.
+/// Serves `GET /metrics`, `GET /sd` and the page until `shutdown` is cancelled.
 pub async fn serve_metrics(
     listener: TcpListener,
     engine: Engine,
@@ -44,10 +47,17 @@ pub async fn serve_metrics(
     let labels = options.labels.map(LabelChoice::only).unwrap_or_default();
     let exporter = Arc::new(Exporter::new(VERSION, engine.recorder().clone(), labels));
     let access = Arc::new(Access::new(options.allow, options.web_config));
+    if access.sends_passwords_in_the_clear() && listener.local_addr().is_ok_and(|at| !at.ip().is_loopback()) {
+        tracing::warn!(
+            "passwords to the metrics cross the network in the clear: give the web configuration a tls_server_config"
+        );
+    }
+    let page = options.page.then(|| page::router(engine.clone(), shutdown.clone()));
     let router = Router::new()
         .route("/metrics", get(scrape::metrics))
         .route("/sd", get(discovery::targets))
         .with_state(Scrape { engine, exporter })
+        .merge(page.unwrap_or_default())
         .layer(from_fn_with_state(access.clone(), access::guard));
     server::serve(listener, router, access, shutdown).await;
 }

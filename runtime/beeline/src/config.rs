@@ -31,7 +31,7 @@ mod watch;
 
 pub(crate) use log_level::LogLevel;
 pub(crate) use metrics::MetricsSettings;
-use metrics::{MetricsFlags, MetricsKeys, metrics};
+use metrics::{MetricsFlags, MetricsKeys, Switch, metrics};
 use policy::{Devices, NotNeeded, PolicyFlags, acceleration, guard, rules};
 use pools::{PoolEntry, parse_pool, to_pool};
 use security::{SecurityFlags, SecurityKeys, UlimitEntry, security};
@@ -139,6 +139,7 @@ struct File {
     metrics_labels: Option<Vec<String>>,
     metrics_web_config: Option<PathBuf>,
     metrics_allow: Option<Vec<String>>,
+    metrics_page: Option<Switch>,
     instance: Option<String>,
     log_level: Option<LogLevel>,
     debug: Option<bool>,
@@ -231,6 +232,7 @@ impl Settings {
             labels: file.metrics_labels,
             web_config: file.metrics_web_config,
             allow: file.metrics_allow,
+            page: file.metrics_page,
         };
         let instance = either("instance", flags.instance, file.instance)?;
         let flag_pools = (!flags.default_address_pool.is_empty()).then_some(flags.default_address_pool);

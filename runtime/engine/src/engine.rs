@@ -8,7 +8,10 @@ mod open;
 mod queries;
 mod reconcile;
 mod shutdown;
+mod talks;
 mod volumes;
+
+pub use talks::{Refused, Talk, Talker};
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -15,6 +15,7 @@ mod kernel_log;
 mod load;
 mod networks;
 mod observe;
+mod pairs;
 mod pins;
 mod policy;
 mod programs;
@@ -41,6 +42,7 @@ pub use accelerate::{Acceleration, EndSpec};
 pub use error::Error;
 pub use flows::NetworkFlows;
 pub use observe::{Connections, Group, Observed};
+pub use pairs::{FlowPair, PairEnd};
 pub use resolvers::ResolverStatus;
 pub use spec::{
     DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, Histogram, LAYOUT_VERSION,

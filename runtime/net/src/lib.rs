@@ -21,8 +21,8 @@ mod subnet;
 mod sysctl;
 
 pub use datapath::{
-    Acceleration, Connections, DropReason, EndpointCounters, Group, GuardMode, Histogram, LogLevel,
-    NetworkFlows, Observed, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus,
+    Acceleration, Connections, DropReason, EndpointCounters, FlowPair, Group, GuardMode, Histogram, LogLevel,
+    NetworkFlows, Observed, PairEnd, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus,
     Timeouts, Watch,
 };
 pub use dns::DnsCounters;

@@ -74,6 +74,7 @@ const TEST: &[Need] = &[
     Need::program("pgrep", &["procps"]),
     Need::program("prometheus", &["prometheus"]),
     Need::program("promtool", &["prometheus"]),
+    Need::program("chromium-headless-shell", &["chromium-headless-shell"]),
     Need::program("openssl", &["openssl"]),
     Need::program("skopeo", &["skopeo"]),
     Need::program("busybox", &["busybox-static"]),

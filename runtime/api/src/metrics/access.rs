@@ -40,6 +40,12 @@ impl Access {
         Self { allow, web, right: Mutex::default(), hashing: Semaphore::new(HASHING) }
     }
 
+    /// Whether there are users, and no TLS.
+    pub(super) fn sends_passwords_in_the_clear(&self) -> bool {
+        let web = self.web.as_ref().map(WebConfig::current);
+        web.is_some_and(|web| web.tls.is_none() && !web.users.is_empty())
+    }
+
     fn admits(&self, source: IpAddr) -> bool {
         // A client of IPv4 at a socket of both families.
         let source = source.to_canonical();

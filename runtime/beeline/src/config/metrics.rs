@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use beeline_api::{MetricsOptions, WebConfig};
 use beeline_engine::parse_sources;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ipnet::IpNet;
+use serde::Deserialize;
 
 use super::either;
 
@@ -28,6 +29,17 @@ pub(super) struct MetricsFlags {
     /// Answer only these addresses and subnets there [default: all]
     #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
     metrics_allow: Option<Vec<String>>,
+    /// The page for people that is there beside the metrics [default: on]
+    #[arg(long, value_enum, value_name = "SWITCH")]
+    metrics_page: Option<Switch>,
+}
+
+/// Whether something is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Switch {
+    On,
+    Off,
 }
 
 /// The same in daemon.json.
@@ -37,6 +49,7 @@ pub(super) struct MetricsKeys {
     pub(super) labels: Option<Vec<String>>,
     pub(super) web_config: Option<PathBuf>,
     pub(super) allow: Option<Vec<String>>,
+    pub(super) page: Option<Switch>,
 }
 
 /// What the endpoint is to be.
@@ -47,6 +60,7 @@ pub(crate) struct MetricsSettings {
     labels: Option<Vec<String>>,
     web_config: Option<PathBuf>,
     allow: Vec<IpNet>,
+    page: bool,
 }
 
 impl MetricsSettings {
@@ -57,18 +71,21 @@ impl MetricsSettings {
             labels: self.labels.clone(),
             allow: self.allow.clone(),
             web_config: self.web_config.as_ref().map(open).transpose()?,
+            page: self.page,
         })
     }
 }
 
 pub(super) fn metrics(flags: MetricsFlags, file: MetricsKeys) -> Result<MetricsSettings> {
     let address = either("metrics-addr", flags.metrics_addr, file.addr)?;
+    let page = either("metrics-page", flags.metrics_page, file.page)?;
     let allow = either("metrics-allow", flags.metrics_allow, file.allow)?.map(|sources| allowed(&sources));
     Ok(MetricsSettings {
         address: parse_address(address.as_deref().unwrap_or(DEFAULT_ADDRESS))?,
         labels: either("metrics-labels", flags.metrics_labels, file.labels)?,
         web_config: either("metrics-web-config", flags.metrics_web_config, file.web_config)?,
         allow: allow.transpose()?.unwrap_or_default(),
+        page: page != Some(Switch::Off),
     })
 }
 
@@ -105,7 +122,7 @@ mod tests {
     fn without_settings_the_endpoint_is_local_and_answers_everybody_there() {
         let settings = from_file(MetricsKeys::default()).unwrap();
         assert_eq!(settings.address, Some("127.0.0.1:9323".parse().unwrap()));
-        assert!(settings.allow.is_empty());
+        assert!(settings.allow.is_empty() && settings.page);
         let off = from_file(MetricsKeys { addr: Some("off".into()), ..MetricsKeys::default() }).unwrap();
         assert_eq!(off.address, None);
     }

@@ -46,11 +46,11 @@ fn the_file_has_dockers_keys() {
 fn settings_of_the_metrics_come_from_flags_or_from_the_file() {
     let args =
         ["--metrics-addr", "192.0.2.1:1", "--metrics-labels", "a,b.*", "--metrics-web-config", "/web.yml"];
-    let more = ["--metrics-allow", "192.0.2.0/24,::1"];
+    let more = ["--metrics-allow", "192.0.2.0/24,::1", "--metrics-page", "off"];
     let by_flags = Settings::merge(flags(&[&args[..], &more].concat()), File::default()).unwrap();
     let file = parse(
         r#"{ "metrics-addr": "192.0.2.1:1", "metrics-labels": ["a", "b.*"], "metrics-web-config": "/web.yml",
-             "metrics-allow": ["192.0.2.0/24", "::1"] }"#,
+             "metrics-allow": ["192.0.2.0/24", "::1"], "metrics-page": "off" }"#,
     );
     assert_eq!(by_flags, Settings::merge(flags(&[]), file.unwrap()).unwrap());
 }

@@ -1,0 +1,5 @@
+//! What becomes of packets, in words.
+
+mod hint;
+
+pub use hint::hint;
