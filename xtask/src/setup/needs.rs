@@ -84,6 +84,7 @@ const TEST: &[Need] = &[
     Need::program("dnsmasq", &["dnsmasq-base"]),
     Need::program("dig", &["bind9-dnsutils", "dnsutils"]),
     Need::program("docker", &["docker-cli", "docker.io"]),
+    Need::program("docker-compose", &["docker-compose"]),
 ];
 
 const VM: &[Need] = &[

@@ -42,7 +42,8 @@ const OTHERS: &[&str] = &[
     r#"container_start_time_seconds{container_label_com_docker_compose_project="shop"}"#,
 ];
 
-fn shipped(path: &str) -> PathBuf {
+/// A file of the dashboards' directory.
+pub(crate) fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dashboards").join(path)
 }
 

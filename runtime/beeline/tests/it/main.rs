@@ -16,6 +16,7 @@ mod api;
 mod bed;
 mod browser;
 mod client;
+mod compose;
 mod continuity;
 mod cycles;
 mod dashboards;
