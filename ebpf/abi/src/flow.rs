@@ -41,6 +41,17 @@ pub enum Direction {
     In,
 }
 
+impl Direction {
+    /// The position of its figures.
+    #[inline(always)]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Out => 0,
+            Self::In => 1,
+        }
+    }
+}
+
 /// An entry of the table of flows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,10 +16,12 @@ extern crate std;
 mod accelerate;
 mod address;
 mod checksum;
+mod conversation;
 mod counters;
 mod crc32c;
 mod drop_reason;
 mod endpoint;
+mod event;
 mod flow;
 mod group;
 mod ipv6;
@@ -28,6 +30,7 @@ mod policy;
 mod publish;
 mod resolver;
 mod socket;
+mod traffic;
 mod tuple;
 #[cfg(feature = "user")]
 mod user;
@@ -35,12 +38,17 @@ mod user;
 pub use accelerate::{AcceleratedEnd, AcceleratedSocket, HOST_SLOT, MAX_ACCELERATED, SocketPair, TEST_SLOT};
 pub use address::{Address, MacAddress, Subnet};
 pub use checksum::{Difference, fold, ones_complement_sum};
+pub use conversation::{Conversation, MAX_CONVERSATIONS, conversation_state};
 pub use counters::{EndpointCounters, PublishCounters};
 pub use crc32c::SctpChange;
 pub use drop_reason::DropReason;
 pub use endpoint::{
     Device, Endpoint, LocalAddress, Member, MemberKey, Network, Uplink, device_flags, network_flags,
     uplink_flags,
+};
+pub use event::{
+    BUDGET_WINDOW, Begun, Budget, DROPPED_FRONT, Dropped, EVENT_BYTES, EventLoss, Listening, drop_origin,
+    event_kind,
 };
 pub use flow::{Direction, Flow, FlowKind, Timeouts, tcp_bits};
 pub use group::{BOUNDS, BlockRequest, GroupCounters, GroupLatencies, Histogram, group_key};
@@ -52,6 +60,7 @@ pub use policy::{MAX_RULES, PolicyKey, Rule, RuleSets, action};
 pub use publish::{Expired, NO_PUBLISH, PortKey, PortPrefixes, Publish};
 pub use resolver::Resolver;
 pub use socket::{Original, SocketKey};
+pub use traffic::{PeerScope, TRAFFIC_KINDS, Traffic, TrafficClass, TrafficKind, Volume};
 pub use tuple::{FragmentKey, FragmentPorts, Side, Tuple};
 
 /// The version of every layout in this crate; part of the pinned maps' names.

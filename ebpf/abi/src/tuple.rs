@@ -30,7 +30,7 @@ pub struct Tuple {
     pub protocol: u8,
     /// A [`Side`].
     pub side: u8,
-    /// Always zero: room for overlapping address ranges.
+    /// Of a conversation its endpoint's slot, otherwise zero: room for overlapping address ranges.
     pub zone: u16,
 }
 

@@ -4,7 +4,9 @@ use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::bpf_ktime_get_coarse_ns,
 };
-use beeline_abi::{Direction, DropReason, Endpoint, Flow, FlowKind, NO_PUBLISH, Tuple, ip, tcp_bits};
+use beeline_abi::{
+    Direction, DropReason, Endpoint, Flow, FlowKind, NO_PUBLISH, PeerScope, Tuple, ip, tcp_bits,
+};
 
 use crate::{
     count,
@@ -31,6 +33,14 @@ pub struct Outbound {
     pub wire: &'static Tuple,
     /// A [`FlowKind`].
     pub kind: u8,
+}
+
+impl Outbound {
+    /// With whom the container has to do, if that is somebody outside.
+    #[inline(always)]
+    pub fn peer(&self) -> PeerScope {
+        if self.kind == FlowKind::Published as u8 { PeerScope::Published } else { PeerScope::Outside }
+    }
 }
 
 /// Finds the flow of a packet towards a container by its wire tuple. A flow whose publish or endpoint has changed is

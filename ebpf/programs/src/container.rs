@@ -12,13 +12,14 @@
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use beeline_abi::{
-    Address, Device, DropReason, Endpoint, EthernetHeader, FlowKind, Network, Side, device_flags, ether,
-    icmpv6 as types, ip, network_flags,
+    Address, Device, Direction, DropReason, Endpoint, EthernetHeader, FlowKind, Network, PeerScope, Side,
+    TrafficClass, TrafficKind, Volume, device_flags, ether, icmpv6 as types, ip, network_flags,
 };
 
 use crate::{
     arp,
     conntrack::{self, Outbound},
+    conversation::{self, Noted},
     count,
     early::{self, Outcome},
     ends::Ends,
@@ -31,7 +32,7 @@ use crate::{
     packet::{self, Packet, Transport},
     plan::{self, Plan},
     publish,
-    skb::{self, INGRESS, Verdict},
+    skb::{self, INGRESS},
 };
 
 /// A packet of a container.
@@ -43,42 +44,49 @@ pub fn ingress(ctx: &TcContext) -> i32 {
         return TC_ACT_SHOT;
     };
     let slot = device.slot;
-    count::sent(ctx, slot, false);
-    match judge(ctx, device) {
-        Ok(action) => action,
+    let volume = count::volume(ctx);
+    match judge(ctx, device, volume) {
+        Ok((action, kind)) => {
+            count::sent(slot, kind, volume);
+            action
+        }
         Err(reason) => {
-            count::sent(ctx, slot, true);
+            count::sent_in_vain(slot, volume);
             count::refused(ctx, reason);
             TC_ACT_SHOT
         }
     }
 }
 
+/// What becomes of a packet, and what it counts as.
 #[inline(always)]
-fn judge(ctx: &TcContext, device: &Device) -> Verdict {
+fn judge(ctx: &TcContext, device: &Device, volume: Volume) -> Result<(i32, TrafficKind), DropReason> {
     let frame = packet::take_frame(ctx)?;
     if frame.source != device.mac {
         return Err(DropReason::SpoofedMac);
     }
     match frame.protocol {
         ether::IPV4 => {}
-        ether::ARP => return arp::from_container(ctx, device),
+        ether::ARP => return Ok((arp::from_container(ctx, device)?, TrafficKind::NEIGHBOURS)),
         // Without an address in this family, all that comes is the kernel looking for one.
-        ether::IPV6 if device.address6.is_any_v6() => return Ok(TC_ACT_SHOT),
+        ether::IPV6 if device.address6.is_any_v6() => return Ok((TC_ACT_SHOT, TrafficKind::NEIGHBOURS)),
         ether::IPV6 => {}
         _ => return Err(DropReason::EtherType),
     }
     let packet = Packet::of_frame(ctx)?;
     let network = NETWORKS.find(&device.network).ok_or(DropReason::NoEndpoint)?;
     if let Some(action) = decide(ctx, device, &frame, packet, network)? {
-        return Ok(action);
+        return Ok((action, TrafficKind::new(TrafficClass::of(packet.protocol), PeerScope::Network)));
     }
     if plan::made()?.is_leaving()
         && let Some(action) = leave(ctx, device, &frame, packet, network)?
     {
-        return Ok(action);
+        return Ok((action, plan::made()?.kind(packet)));
     }
-    plan::follow(ctx, packet)
+    let action = plan::follow(ctx, packet)?;
+    let plan = plan::made()?;
+    conversation::note(packet, plan, Noted { slot: device.slot, direction: Direction::Out }, volume);
+    Ok((action, plan.kind(packet)))
 }
 
 /// Plans what becomes of a packet, unless it is dealt with here.
@@ -115,9 +123,9 @@ fn decide(
     }
     let plan = plan::new()?;
     let is_inside = network.contains(&packet.destination) || packet.destination.is_link_local();
-    if !is_inside && let Some(flow) = known(device, packet, network) {
-        plan.translate(&Ends::outbound(flow.wire), 1);
-        plan.leave_by(flow.kind);
+    if !is_inside && let Some(found) = known(device, packet, network) {
+        plan.translate(&Ends::outbound(found.wire), 1);
+        plan.leave(found.peer());
     } else if let Some(peer) = ENDPOINTS.find(&packet.destination.scoped(device.network)) {
         to_member(plan, device, packet, network, peer)?;
     } else if ADDRESSES.find(&packet.destination).is_some() {
@@ -183,7 +191,7 @@ fn to_member(
         && let Some(found) = conntrack::outbound(packet, &packet.outbound(Side::Inside), device.generation)
     {
         plan.translate(&Ends::outbound(found.wire), 0);
-        plan.enter(peer);
+        plan.enter(peer, PeerScope::container(peer.network == device.network));
         return Ok(());
     }
     if peer.network != device.network || network.flags & network_flags::ICC == 0 {
@@ -224,7 +232,7 @@ fn to_published(
         if let Some(found) = conntrack::inbound(packet, &wire) {
             count::published(ctx, found.publish);
             plan.translate(&Ends::inbound(found.inside), 0);
-            plan.enter(found.endpoint);
+            plan.enter(found.endpoint, PeerScope::container(found.endpoint.network == device.network));
             return Ok(true);
         }
         if from_published(plan, device, packet, network, own)? {
@@ -241,7 +249,7 @@ fn to_published(
     publish::raise_local_nat(own);
     count::published(ctx, target.slot);
     plan.translate(&Ends::inbound(inside), 0);
-    plan.enter(endpoint);
+    plan.enter(endpoint, PeerScope::container(endpoint.network == device.network));
     Ok(true)
 }
 
@@ -258,7 +266,7 @@ fn from_published(
     let Some(found) = conntrack::outbound(packet, &inside, device.generation) else { return Ok(false) };
     plan.translate(&Ends::outbound(found.wire), 0);
     if found.kind != FlowKind::Loopback as u8 {
-        plan.enter(ENDPOINTS.find(own).ok_or(DropReason::NoEndpoint)?);
+        plan.enter(ENDPOINTS.find(own).ok_or(DropReason::NoEndpoint)?, PeerScope::Network);
         return Ok(true);
     }
     if packet.is_v4() {
@@ -282,9 +290,9 @@ fn to_outside(
     if packet.transport == Transport::Error {
         let embedded = Embedded::parse(ctx, packet)?;
         let found = embedded.flow_from_container(packet, device.generation);
-        let flow = found.ok_or(DropReason::IcmpUnrelated)?;
-        embedded.plan_out(plan, packet, flow.wire, 1);
-        plan.leave_by(flow.kind);
+        let found = found.ok_or(DropReason::IcmpUnrelated)?;
+        embedded.plan_out(plan, packet, found.wire, 1);
+        plan.leave(found.peer());
         return Ok(());
     }
     if network.flags & network_flags::INTERNAL != 0 {
@@ -292,7 +300,7 @@ fn to_outside(
     }
     if !network.is_masqueraded(&packet.source) {
         plan.translate(&packet.ends(), 1);
-        plan.leave();
+        plan.leave(PeerScope::Outside);
         return Ok(());
     }
     if !packet.has_ports() {
@@ -338,7 +346,7 @@ fn leave(
     };
     if packet.is_v4() {
         count::refused(ctx, reason);
-        plan::new()?.go_up(network);
+        plan::new()?.detour(network);
         return Ok(None);
     }
     // No error is sent about an error (RFC 4443, section 2.4).

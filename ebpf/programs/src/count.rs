@@ -2,19 +2,21 @@
 
 use aya_ebpf::{bindings::TC_ACT_SHOT, programs::TcContext};
 use aya_log_ebpf::debug;
-use beeline_abi::{DropReason, Rule};
+use beeline_abi::{DropReason, MAX_RULES, Rule, TrafficKind, Volume};
 
 use crate::{
-    maps::{self, DROPS, ENDPOINT_COUNTERS, PUBLISH_COUNTERS, RULE_COUNTERS},
+    event,
+    maps::{self, DROPS, ENDPOINT_COUNTERS, PUBLISH_COUNTERS, RULE_COUNTERS, TRAFFIC},
+    scratch,
     skb::{self, Verdict},
 };
 
 /// Bytes and packets of a packet: one of GSO counts its segments.
 #[inline(always)]
-fn size(ctx: &TcContext) -> (u64, u64) {
+pub fn volume(ctx: &TcContext) -> Volume {
     let raw = skb::raw(ctx);
     let packets = if raw.gso_segs > 1 { raw.gso_segs } else { 1 };
-    (u64::from(raw.len), u64::from(packets))
+    Volume { bytes: u64::from(raw.len), packets: u64::from(packets) }
 }
 
 /// Turns an outcome into an action, counting a refusal.
@@ -33,6 +35,11 @@ pub fn verdict(ctx: &TcContext, outcome: Verdict) -> i32 {
 #[inline(always)]
 pub fn refused(ctx: &TcContext, reason: DropReason) {
     dropped(reason);
+    let rule = match reason {
+        DropReason::Denied => scratch::get().map_or(MAX_RULES, |scratch| scratch.denied_by),
+        _ => MAX_RULES,
+    };
+    event::packet_refused(ctx, reason, rule);
     debug!(ctx, "device {}: refused a packet, reason {}", skb::ifindex(ctx), reason as u32);
 }
 
@@ -60,34 +67,55 @@ pub fn denied(slot: u32) {
     }
 }
 
+/// The index of a kind, read back so that the compiler forgets what the verifier does not know: that it is within bounds.
+#[inline(always)]
+fn index(kind: TrafficKind) -> usize {
+    let index = kind.index() as u64;
+    // SAFETY: reads a local.
+    unsafe { core::ptr::read_volatile(&index) as usize }
+}
+
 /// Counts a packet that a container sent.
 #[inline(always)]
-pub fn sent(ctx: &TcContext, slot: u32, is_refused: bool) {
-    let (bytes, packets) = size(ctx);
-    if let Some(counters) = maps::own(&ENDPOINT_COUNTERS, slot) {
-        if is_refused {
-            counters.tx_dropped += packets;
-        } else {
-            counters.tx_bytes += bytes;
-            counters.tx_packets += packets;
+pub fn sent(slot: u32, kind: TrafficKind, volume: Volume) {
+    if let Some(traffic) = maps::own(&TRAFFIC, slot) {
+        if let Some(sent) = traffic.sent.get_mut(index(kind)) {
+            *sent += volume;
         }
+    } else if let Some(counters) = maps::own(&ENDPOINT_COUNTERS, slot) {
+        counters.tx_bytes += volume.bytes;
+        counters.tx_packets += volume.packets;
+    }
+}
+
+/// Counts a packet that a container sent and that is refused: whom it was to is not known of all.
+#[inline(always)]
+pub fn sent_in_vain(slot: u32, volume: Volume) {
+    if let Some(counters) = maps::own(&ENDPOINT_COUNTERS, slot) {
+        counters.tx_bytes += volume.bytes;
+        counters.tx_packets += volume.packets;
+        counters.tx_dropped += volume.packets;
     }
 }
 
 /// Counts a packet that a container gets.
 #[inline(always)]
-pub fn received(ctx: &TcContext, slot: u32) {
-    let (bytes, packets) = size(ctx);
-    if let Some(counters) = maps::own(&ENDPOINT_COUNTERS, slot) {
-        counters.rx_bytes += bytes;
-        counters.rx_packets += packets;
+pub fn received(ctx: &TcContext, slot: u32, kind: TrafficKind) {
+    let volume = volume(ctx);
+    if let Some(traffic) = maps::own(&TRAFFIC, slot) {
+        if let Some(received) = traffic.received.get_mut(index(kind)) {
+            *received += volume;
+        }
+    } else if let Some(counters) = maps::own(&ENDPOINT_COUNTERS, slot) {
+        counters.rx_bytes += volume.bytes;
+        counters.rx_packets += volume.packets;
     }
 }
 
 /// Counts a packet towards a published port.
 #[inline(always)]
 pub fn published(ctx: &TcContext, slot: u32) {
-    let (bytes, packets) = size(ctx);
+    let Volume { bytes, packets } = volume(ctx);
     if let Some(counters) = maps::own(&PUBLISH_COUNTERS, slot) {
         counters.bytes += bytes;
         counters.packets += packets;

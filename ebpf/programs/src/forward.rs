@@ -12,7 +12,7 @@ use aya_ebpf::{
     macros::btf_map,
     programs::TcContext,
 };
-use beeline_abi::{Address, DropReason, ETHERNET_LEN, MacAddress, Network, Uplink, ether};
+use beeline_abi::{Address, DropReason, ETHERNET_LEN, MacAddress, Network, TrafficKind, Uplink, ether};
 
 use crate::{
     count,
@@ -63,8 +63,8 @@ pub fn readdress(ctx: &TcContext, destination: &MacAddress) -> Result<(), DropRe
 
 /// Moves a frame through a container's veth pair into it.
 #[inline(always)]
-pub fn into_container(ctx: &TcContext, ifindex: u32, slot: u32) -> Verdict {
-    count::received(ctx, slot);
+pub fn into_container(ctx: &TcContext, ifindex: u32, slot: u32, kind: TrafficKind) -> Verdict {
+    count::received(ctx, slot, kind);
     skb::claim(ctx);
     skb::redirect_peer(ifindex)
 }

@@ -12,7 +12,7 @@ use aya_ebpf::{
 use beeline_abi::{
     Address, Device, DropReason, Endpoint, EndpointCounters, Flow, FragmentKey, FragmentPorts, LocalAddress,
     MAX_ENDPOINTS, MAX_NETWORKS, MAX_PUBLISHES, MAX_RULES, Member, MemberKey, Network, Original, PolicyKey,
-    PortKey, Publish, PublishCounters, Resolver, Rule, SocketKey, Tuple, Uplink,
+    PortKey, Publish, PublishCounters, Resolver, Rule, SocketKey, Traffic, Tuple, Uplink,
 };
 
 /// The cookie of the network namespace that the daemon serves; sockets of others are left alone.
@@ -83,6 +83,11 @@ pub static RULE_COUNTERS: PerCpuArray<u64, { MAX_RULES as usize }> = PerCpuArray
 #[btf_map]
 pub static ENDPOINT_COUNTERS: PerCpuArray<EndpointCounters, { MAX_ENDPOINTS as usize }> = PerCpuArray::new();
 
+/// The same by protocol and peer. As many endpoints as the daemon has memory for: what
+/// it has none for is counted above.
+#[btf_map]
+pub static TRAFFIC: PerCpuArray<Traffic, { MAX_ENDPOINTS as usize }> = PerCpuArray::new();
+
 /// Resolvers by the cookie of the network namespace that asks them.
 #[btf_map]
 pub static RESOLVERS: HashMap<u64, Resolver, { MAX_ENDPOINTS as usize }> = HashMap::new();
@@ -111,7 +116,7 @@ pub trait Table<K, V> {
 macro_rules! tables {
     ($($kind:ident),*) => {
         $(
-            impl<K, V, const N: usize> Table<K, V> for $kind<K, V, N> {
+            impl<K, V, const N: usize, const FLAGS: usize> Table<K, V> for $kind<K, V, N, FLAGS> {
                 #[inline(always)]
                 fn find(&'static self, key: &K) -> Option<&'static V> {
                     // SAFETY: see the top of this module; an element outlives the program's run (RCU).

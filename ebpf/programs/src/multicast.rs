@@ -7,7 +7,9 @@ use aya_ebpf::{
     helpers::bpf_loop,
     programs::TcContext,
 };
-use beeline_abi::{Address, Device, MemberKey, Network, icmpv6, ip, network_flags};
+use beeline_abi::{
+    Address, Device, MemberKey, Network, PeerScope, TrafficClass, TrafficKind, icmpv6, ip, network_flags,
+};
 
 use crate::{
     count,
@@ -22,6 +24,8 @@ struct Flood {
     network: u32,
     /// The sender's device.
     except: u32,
+    /// What it counts as.
+    kind: TrafficKind,
 }
 
 /// Whether this is an address of many.
@@ -46,25 +50,26 @@ pub fn from_container(ctx: &TcContext, device: &Device, packet: &Packet, network
         return Ok(TC_ACT_SHOT);
     }
     if network.flags & network_flags::ICC != 0 {
-        flood(ctx, device.network, network, skb::ifindex(ctx));
+        let kind = TrafficKind::new(TrafficClass::of(packet.protocol), PeerScope::Network);
+        flood(ctx, device.network, network, skb::ifindex(ctx), kind);
     }
     skb::redirect(network.gateway_ifindex, INGRESS)
 }
 
 /// The host sends to many, out of a network's bridge device.
 #[inline(always)]
-pub fn from_host(ctx: &TcContext) -> Verdict {
+pub fn from_host(ctx: &TcContext, kind: TrafficKind) -> Verdict {
     if let Some(id) = GATEWAYS.find(&skb::ifindex(ctx))
         && let Some(network) = NETWORKS.find(id)
     {
-        flood(ctx, *id, network, 0);
+        flood(ctx, *id, network, 0, kind);
     }
     Ok(TC_ACT_SHOT)
 }
 
 #[inline(always)]
-fn flood(ctx: &TcContext, id: u32, network: &Network, except: u32) {
-    let mut flood = Flood { skb: ctx.skb.skb, network: id, except };
+fn flood(ctx: &TcContext, id: u32, network: &Network, except: u32, kind: TrafficKind) {
+    let mut flood = Flood { skb: ctx.skb.skb, network: id, except, kind };
     let callback: unsafe extern "C" fn(u32, *mut Flood) -> i64 = copy;
     // SAFETY: the callback gets the pointer it expects, to what outlives the loop.
     unsafe { bpf_loop(network.members, callback as *mut c_void, (&raw mut flood).cast(), 0) };
@@ -79,7 +84,7 @@ unsafe extern "C" fn copy(position: u32, flood: *mut Flood) -> i64 {
     if let Some(member) = MEMBERS.find(&key)
         && member.ifindex != flood.except
     {
-        count::received(&TcContext::new(flood.skb), member.slot);
+        count::received(&TcContext::new(flood.skb), member.slot, flood.kind);
         skb::copy_to(flood.skb, member.ifindex);
     }
     0

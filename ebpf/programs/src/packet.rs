@@ -127,6 +127,12 @@ impl Packet {
         Self::parse_to(QUOTED, ctx, l3)
     }
 
+    /// The packet that was parsed last.
+    #[inline(always)]
+    pub fn last() -> Result<&'static Self, DropReason> {
+        Self::in_slot(WHOLE)
+    }
+
     /// The packet that was parsed last as carried by an ICMP error.
     #[inline(always)]
     pub fn last_quoted() -> Result<&'static Self, DropReason> {

@@ -4,9 +4,14 @@
 //! way that leads to it; and the verifier, which knows nothing of what it reads from a map, walks through it once.
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, btf_maps::PerCpuArray, macros::btf_map, programs::TcContext};
-use beeline_abi::{Address, DropReason, Endpoint, FlowKind, MacAddress, Network, Ports};
+use beeline_abi::{
+    Address, Direction, DropReason, Endpoint, MacAddress, Network, PeerScope, Ports, TrafficClass,
+    TrafficKind,
+};
 
 use crate::{
+    conversation::{self, Noted},
+    count,
     ends::Ends,
     forward::{self, Route},
     icmp_error, maps, nat,
@@ -76,6 +81,8 @@ pub struct Plan {
     destination_mac: MacAddress,
     source_mac: MacAddress,
     way: Way,
+    /// With whom the container has to do.
+    peer: PeerScope,
     changes: Changes,
 }
 
@@ -102,7 +109,7 @@ static PLANS: PerCpuArray<Plan, 1> = PerCpuArray::new();
 #[inline(always)]
 pub fn new() -> Result<&'static mut Plan, DropReason> {
     let plan = maps::own(&PLANS, 0).ok_or(DropReason::Helper)?;
-    (plan.way, plan.changes) = (Way::Past, Changes::NONE);
+    (plan.way, plan.peer, plan.changes) = (Way::Past, PeerScope::Outside, Changes::NONE);
     Ok(plan)
 }
 
@@ -128,10 +135,10 @@ impl Plan {
         self.changes.is_error = true;
     }
 
-    /// Into a container.
+    /// Into a container, from such a peer.
     #[inline(always)]
-    pub fn enter(&mut self, endpoint: &Endpoint) {
-        self.way = Way::Container;
+    pub fn enter(&mut self, endpoint: &Endpoint, from: PeerScope) {
+        (self.way, self.peer) = (Way::Container, from);
         self.aim(endpoint);
         self.source_mac = endpoint.gateway_mac;
     }
@@ -139,7 +146,7 @@ impl Plan {
     /// Into another container of the sender's network.
     #[inline(always)]
     pub fn pass_over(&mut self, endpoint: &Endpoint) {
-        self.way = Way::Member;
+        (self.way, self.peer) = (Way::Member, PeerScope::Network);
         self.aim(endpoint);
     }
 
@@ -152,7 +159,7 @@ impl Plan {
     /// To the host's own stack, as if it came in by the network's bridge device.
     #[inline(always)]
     pub fn go_up(&mut self, network: &Network) {
-        self.way = Way::Host;
+        (self.way, self.peer) = (Way::Host, PeerScope::Host);
         self.destination_mac = network.gateway_mac;
         self.ifindex = network.gateway_ifindex;
     }
@@ -160,21 +167,16 @@ impl Plan {
     /// To the host's own stack by its loopback device, which has no hardware address.
     #[inline(always)]
     pub fn go_up_by_loopback(&mut self) {
-        self.way = Way::Host;
+        (self.way, self.peer) = (Way::Host, PeerScope::Host);
         self.destination_mac = MacAddress::default();
         self.ifindex = LOOPBACK_IFINDEX;
     }
 
-    /// To the outside, under its own address.
+    /// To the outside, to such a peer; what the packet is to bear is known.
     #[inline(always)]
-    pub fn leave(&mut self) {
-        self.way = Way::Leave;
-    }
-
-    /// To the outside, by a flow of this [kind](FlowKind).
-    #[inline(always)]
-    pub fn leave_by(&mut self, kind: u8) {
-        self.way = if kind == FlowKind::Published as u8 { Way::Answer } else { Way::Leave };
+    pub fn leave(&mut self, to: PeerScope) {
+        let way = if to == PeerScope::Published { Way::Answer } else { Way::Leave };
+        (self.way, self.peer) = (way, to);
     }
 
     /// To the outside, by a flow that begins with this packet.
@@ -182,6 +184,31 @@ impl Plan {
     pub fn leave_anew(&mut self, packet: &Packet) {
         self.outer.set(&packet.ends());
         (self.way, self.changes.is_new) = (Way::Leave, true);
+    }
+
+    /// By the host's own stack to the outside, or back with an error.
+    #[inline(always)]
+    pub fn detour(&mut self, network: &Network) {
+        self.go_up(network);
+        self.peer = PeerScope::Outside;
+    }
+
+    /// With whom the container has to do.
+    #[inline(always)]
+    pub fn peer(&self) -> PeerScope {
+        self.peer
+    }
+
+    /// Whether the packet is to bear other ends than it does.
+    #[inline(always)]
+    pub fn is_translated(&self) -> bool {
+        self.changes.is_translated
+    }
+
+    /// The kind of traffic that the packet is.
+    #[inline(always)]
+    pub fn kind(&self, packet: &Packet) -> TrafficKind {
+        TrafficKind::new(TrafficClass::of(packet.protocol), self.peer)
     }
 
     /// Whether the packet leaves, by a route that is still to be looked up.
@@ -254,12 +281,12 @@ fn hand_on(ctx: &TcContext, packet: &Packet, plan: &Plan) -> Verdict {
         Way::Past | Way::Leave | Way::Answer => Ok(TC_ACT_UNSPEC),
         Way::Container => {
             forward::frame(ctx, packet, &plan.destination_mac, &plan.source_mac)?;
-            forward::into_container(ctx, plan.ifindex, plan.slot)
+            deliver(ctx, packet, plan)
         }
-        Way::Readdressed => forward::into_container(ctx, plan.ifindex, plan.slot),
+        Way::Readdressed => deliver(ctx, packet, plan),
         Way::Member => {
             forward::readdress(ctx, &plan.destination_mac)?;
-            forward::into_container(ctx, plan.ifindex, plan.slot)
+            deliver(ctx, packet, plan)
         }
         Way::Host => {
             forward::readdress(ctx, &plan.destination_mac)?;
@@ -268,4 +295,12 @@ fn hand_on(ctx: &TcContext, packet: &Packet, plan: &Plan) -> Verdict {
         }
         Way::Outside => forward::out(packet, plan.ifindex, &plan.next_hop),
     }
+}
+
+/// Into the container.
+#[inline(always)]
+fn deliver(ctx: &TcContext, packet: &Packet, plan: &Plan) -> Verdict {
+    let noted = Noted { slot: plan.slot, direction: Direction::In };
+    conversation::note(packet, plan, noted, count::volume(ctx));
+    forward::into_container(ctx, plan.ifindex, plan.slot, plan.kind(packet))
 }

@@ -2,7 +2,7 @@
 //! packet of a flow that is there is asked nothing.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
-use beeline_abi::{Address, DropReason, PolicyKey, Rule};
+use beeline_abi::{Address, PolicyKey, Rule};
 
 use crate::{count, maps::POLICY, publish::Target};
 
@@ -21,9 +21,9 @@ pub enum Client {
 /// rules costs one comparison.
 ///
 /// Counted are the rule that refuses, or of each set the rule that lets the source through; single datagrams of the
-/// host's only when they are refused, as nothing tells their first.
+/// host's only when they are refused, as nothing tells their first. The error is the counter of the rule that refuses.
 #[inline(always)]
-pub fn admit(target: &Target, source: &Address, client: Client) -> Result<(), DropReason> {
+pub fn admit(target: &Target, source: &Address, client: Client) -> Result<(), u32> {
     let sets = target.publish.rules;
     if sets.is_empty() {
         return Ok(());
@@ -33,7 +33,7 @@ pub fn admit(target: &Target, source: &Address, client: Client) -> Result<(), Dr
         if rule.refuses(client != Client::Packet) {
             count::hit(rule);
             count::denied(target.slot);
-            return Err(DropReason::Denied);
+            return Err(rule.counter);
         }
     }
     if client != Client::Sending {

@@ -68,9 +68,12 @@ pub fn open(
     gateway: Option<&Address>,
 ) -> Result<Option<(&'static Tuple, &'static Endpoint)>, DropReason> {
     let Some(endpoint) = ENDPOINTS.find(&target.publish.container) else { return Ok(None) };
-    policy::admit(&target, &wire.remote, Client::Packet)?;
-    conntrack::admit(endpoint.network)?;
     let scratch = scratch::get()?;
+    if let Err(rule) = policy::admit(&target, &wire.remote, Client::Packet) {
+        scratch.denied_by = rule;
+        return Err(DropReason::Denied);
+    }
+    conntrack::admit(endpoint.network)?;
     scratch.network = endpoint.network;
     scratch.wire = *wire;
     scratch.inside = *wire;

@@ -24,6 +24,8 @@ pub struct Scratch {
     pub outcome: u32,
     /// The network it is counted for.
     pub network: u32,
+    /// The counter of the rule that refused it.
+    pub denied_by: u32,
 }
 
 #[btf_map]

@@ -9,10 +9,10 @@ use aya_ebpf::{
     helpers::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_set_retval},
     programs::{SockAddrContext, SockContext},
 };
-use beeline_abi::{Address, DropReason, Original, SocketKey, ip};
+use beeline_abi::{Address, DropReason, Original, PortKey, SocketKey, ip};
 
 use crate::{
-    count, dns,
+    count, dns, event,
     maps::{ADDRESSES, NETNS_COOKIE, SOCKETS, Table as _},
     policy::{self, Client},
     publish::{self, Target},
@@ -87,6 +87,15 @@ fn remember(context: *mut core::ffi::c_void, target: &Target, asked: Address, po
     }
 }
 
+/// Whether a client of the host may reach what it asks for.
+#[inline(always)]
+fn admit(target: &Target, asked: Address, port: u16, client: Client) -> Result<(), DropReason> {
+    policy::admit(target, &asked, client).map_err(|rule| {
+        event::socket_refused(&PortKey::new(asked, target.publish.protocol, port), DropReason::Denied, rule);
+        DropReason::Denied
+    })
+}
+
 /// Rewrites an IPv4 destination; returns what it leads to.
 #[inline(always)]
 fn rewrite4(ctx: &SockAddrContext, client: Client) -> Result<Option<Target>, DropReason> {
@@ -105,7 +114,7 @@ fn rewrite4(ctx: &SockAddrContext, client: Client) -> Result<Option<Target>, Dro
     let word = if raw.user_ip4 == 0 { LOOPBACK } else { raw.user_ip4 };
     let asked = Address::v4(word);
     let Some(target) = target(&asked, protocol, port) else { return Ok(None) };
-    policy::admit(&target, &asked, client)?;
+    admit(&target, asked, port, client)?;
     remember(context, &target, asked, port);
     raw.user_ip4 = target.publish.container.v4_word();
     raw.user_port = u32::from(target.port.to_be());
@@ -151,7 +160,7 @@ fn rewrite6(ctx: &SockAddrContext, client: Client) -> Result<Option<Target>, Dro
         target = publish::find(&Address::v4(LOOPBACK), protocol, port);
     }
     let Some(target) = target else { return Ok(None) };
-    policy::admit(&target, &looked_up, client)?;
+    admit(&target, looked_up, port, client)?;
     remember(context, &target, asked, port);
     write6(raw, &target.publish.container);
     raw.user_port = u32::from(target.port.to_be());

@@ -2,8 +2,8 @@
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
 use beeline_abi::{
-    Address, DropReason, ETHERNET_LEN, Endpoint, FlowKind, Side, Tuple, ether, ip, network_flags,
-    uplink_flags,
+    Address, DropReason, ETHERNET_LEN, Endpoint, FlowKind, NO_PUBLISH, PeerScope, Side, Tuple, ether, ip,
+    network_flags, uplink_flags,
 };
 
 use crate::{
@@ -87,7 +87,7 @@ fn to_flow(ctx: &TcContext, plan: &mut Plan, packet: &Packet) -> Result<(), Drop
         goes_on(packet)?;
         count::published(ctx, found.publish);
         plan.translate(&Ends::inbound(found.inside), 1);
-        plan.enter(found.endpoint);
+        plan.enter(found.endpoint, from(found.publish));
         return Ok(());
     }
     if ADDRESSES.find(&wire.local).is_none() {
@@ -104,8 +104,14 @@ fn to_flow(ctx: &TcContext, plan: &mut Plan, packet: &Packet) -> Result<(), Drop
     let Some((inside, endpoint)) = opened else { return Ok(()) };
     count::published(ctx, target.slot);
     plan.translate(&Ends::inbound(inside), 1);
-    plan.enter(endpoint);
+    plan.enter(endpoint, PeerScope::Published);
     Ok(())
+}
+
+/// Whom a packet of a flow through this publish, or none, comes from.
+#[inline(always)]
+fn from(publish: u32) -> PeerScope {
+    if publish == NO_PUBLISH { PeerScope::Outside } else { PeerScope::Published }
 }
 
 /// What has no hop left counts for nothing and opens nothing.
@@ -123,7 +129,7 @@ fn unknown(plan: &mut Plan, packet: &Packet) -> Result<(), DropReason> {
         return Err(DropReason::NotRouted);
     }
     plan.translate(&packet.ends(), 1);
-    plan.enter(endpoint);
+    plan.enter(endpoint, PeerScope::Outside);
     Ok(())
 }
 
@@ -133,7 +139,7 @@ fn error(ctx: &TcContext, plan: &mut Plan, packet: &Packet) -> Result<(), DropRe
     let Ok(embedded) = Embedded::parse(ctx, packet) else { return Ok(()) };
     let Some(found) = embedded.flow_from_outside(packet) else { return unknown(plan, packet) };
     embedded.plan_in(plan, packet, found.inside, 1);
-    plan.enter(found.endpoint);
+    plan.enter(found.endpoint, from(found.publish));
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use beeline_metrics::{CgroupDirs, HealthState, Host, InterfaceCounters, Limits, Target};
+use beeline_metrics::{CgroupDirs, HealthState, Host, InterfaceCounters, Limits, Target, Volume};
+use beeline_net::{Direction, PeerScope, Traffic, TrafficClass, TrafficKind};
 
 use crate::container::health::HealthStatus;
 use crate::container::mode::NetworkMode;
@@ -38,6 +39,7 @@ impl Shared {
             interfaces: self.interfaces(view),
             observed: self.observed(view),
             health: health(view),
+            traffic: self.traffic(view),
         })
     }
 
@@ -81,6 +83,17 @@ impl Shared {
         counted.collect()
     }
 
+    /// A container's traffic by protocol and peer, on all its networks together.
+    fn traffic(&self, view: &ContainerView) -> Vec<Volume> {
+        let mut sum = Traffic::default();
+        for endpoint in view.net.iter() {
+            if let Ok(Some(traffic)) = self.net.traffic(endpoint) {
+                sum += traffic;
+            }
+        }
+        volumes(&sum)
+    }
+
     /// The interfaces a container sees: its own, or those of the one whose network it shares.
     pub(crate) fn visible_interfaces(&self, view: &ContainerView) -> Vec<InterfaceCounters> {
         match view.config.host.mode() {
@@ -98,6 +111,24 @@ fn health(view: &ContainerView) -> HealthState {
         Some(HealthStatus::Healthy) => HealthState::Healthy,
         Some(HealthStatus::Starting | HealthStatus::Unhealthy) => HealthState::Unhealthy,
     }
+}
+
+/// Of each kind there is any traffic of, how much.
+fn volumes(traffic: &Traffic) -> Vec<Volume> {
+    let mut volumes = Vec::new();
+    for (direction, name) in [(Direction::Out, "sent"), (Direction::In, "received")] {
+        for class in TrafficClass::ALL {
+            for peer in PeerScope::ALL {
+                let volume = traffic.volume(direction, TrafficKind::new(class, peer));
+                if volume.packets > 0 {
+                    let (protocol, peer) = (class.name(), peer.name());
+                    let (bytes, packets) = (volume.bytes, volume.packets);
+                    volumes.push(Volume { direction: name, protocol, peer, bytes, packets });
+                }
+            }
+        }
+    }
+    volumes
 }
 
 /// The host's interfaces without the loopback and those that lead to containers.

@@ -7,7 +7,7 @@ use crate::family::{self, Family};
 use crate::label::LabelChoice;
 use crate::page::{Labels, Page};
 use crate::process::descriptors;
-use crate::{HealthState, Host, InterfaceCounters, Limits, Sample, Stall, Target};
+use crate::{HealthState, Host, InterfaceCounters, Limits, Sample, Stall, Target, Volume};
 
 /// How many block devices and how many interfaces of one container have series.
 pub(crate) const MOST_DEVICES: usize = 16;
@@ -42,6 +42,9 @@ impl Page {
         self.file_system(&labels, target, disk);
         for interface in self.bounded("interfaces", &target.interfaces, MOST_INTERFACES) {
             self.interface(&labels, interface);
+        }
+        for volume in &target.traffic {
+            self.traffic(&labels, volume);
         }
         let processes = sample.processes.as_deref();
         self.add_some(family::PROCESSES, &labels, processes.map(|processes| processes.len() as u64));
@@ -139,6 +142,15 @@ impl Page {
         self.add(family::NETWORK_TX_BYTES, &labels, interface.tx_bytes as f64);
         self.add(family::NETWORK_TX_PACKETS, &labels, interface.tx_packets as f64);
         self.add(family::NETWORK_TX_DROPPED, &labels, interface.tx_dropped as f64);
+    }
+
+    fn traffic(&mut self, labels: &Labels, volume: &Volume) {
+        let labels = labels
+            .with("direction", volume.direction)
+            .with("protocol", volume.protocol)
+            .with("peer", volume.peer);
+        self.add(family::TRAFFIC_BYTES, &labels, volume.bytes as f64);
+        self.add(family::TRAFFIC_PACKETS, &labels, volume.packets as f64);
     }
 
     fn limits(&mut self, labels: &Labels, limits: &Limits) {

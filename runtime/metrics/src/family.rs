@@ -94,6 +94,8 @@ families! {
     PROCESS_EXITS: COUNTER Container [] "" "beeline_container_process_exits_total", "Processes of the container that ended.";
     RUN_QUEUE: HISTOGRAM Container [] "seconds" "beeline_container_run_queue_seconds", "How long threads that could run waited for a processor, in seconds. With latency-histograms only. Raise --cpus or --cpu-shares, or move work elsewhere.";
     BLOCK_IO: HISTOGRAM Container [] "seconds" "beeline_container_block_io_seconds", "How long block devices had requests of the container, in seconds. With latency-histograms only. What is written to the page cache counts when it is flushed.";
+    TRAFFIC_BYTES: COUNTER Container ["direction", "protocol", "peer"] "bytes" "beeline_container_traffic_bytes_total", "Bytes by direction (sent, received), protocol (tcp, udp, sctp, icmp, other) and peer: network (containers of the same network), other_network (of another one, by a published port), host, outside (whom the container asked), published (who came by a published port). Absent where there was none.";
+    TRAFFIC_PACKETS: COUNTER Container ["direction", "protocol", "peer"] "" "beeline_container_traffic_packets_total", "Packets by direction, protocol and peer, as beeline_container_traffic_bytes_total.";
     START_TIME: GAUGE Container [] "seconds" "container_start_time_seconds", "When the container was started, in seconds since the epoch.";
     LAST_SEEN: GAUGE Container [] "" "container_last_seen", "When the container was last sampled, in seconds since the epoch.";
     SPEC_MEMORY_LIMIT: GAUGE Container [] "bytes" "container_spec_memory_limit_bytes", "The memory limit in bytes; 0 is unlimited.";

@@ -36,5 +36,5 @@ pub use recorder::Recorder;
 pub use sample::{Cpu, Memory, Sample};
 pub use snapshot::{
     CgroupDirs, Datapath, HealthState, Host, InterfaceCounters, Limits, Network, ProgramRuns, Publish,
-    Resolver, Rule, Snapshot, StateCounts, Target,
+    Resolver, Rule, Snapshot, StateCounts, Target, Volume,
 };

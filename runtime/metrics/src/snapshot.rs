@@ -61,6 +61,8 @@ pub struct Target {
     pub observed: Observed,
     /// What its health check says.
     pub health: HealthState,
+    /// Its traffic by protocol and peer, where there was any.
+    pub traffic: Vec<Volume>,
 }
 
 /// What a container's health check says.
@@ -73,6 +75,21 @@ pub enum HealthState {
     Unhealthy,
     /// It succeeds.
     Healthy,
+}
+
+/// Traffic of a kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// `sent` or `received`.
+    pub direction: &'static str,
+    /// The protocol's name.
+    pub protocol: &'static str,
+    /// With whom.
+    pub peer: &'static str,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many packets.
+    pub packets: u64,
 }
 
 /// A container's directory in each cgroup hierarchy.

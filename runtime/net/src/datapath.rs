@@ -39,6 +39,7 @@ use std::{
 };
 
 pub use accelerate::{Acceleration, EndSpec};
+pub use beeline_abi::{Direction, PeerScope, Traffic, TrafficClass, TrafficKind, Volume};
 pub use error::Error;
 pub use flows::NetworkFlows;
 pub use observe::{Connections, Group, Observed};
@@ -373,6 +374,14 @@ impl Datapath {
     /// [`Error::Map`].
     pub fn endpoint_counters(&self, host_ifindex: u32) -> Result<EndpointCounters, Error> {
         self.state().endpoint_counters(host_ifindex)
+    }
+
+    /// An endpoint's traffic by protocol and peer; none of an unknown one, or beyond the memory for such figures.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn endpoint_traffic(&self, host_ifindex: u32) -> Result<Option<Traffic>, Error> {
+        self.state().endpoint_traffic(host_ifindex)
     }
 
     /// How many packets were refused, by reason.

@@ -21,9 +21,7 @@ mod subnet;
 mod sysctl;
 
 pub use datapath::{
-    Acceleration, Connections, DropReason, EndpointCounters, FlowPair, Group, GuardMode, Histogram, LogLevel,
-    NetworkFlows, Observed, PairEnd, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus,
-    Timeouts, Watch,
+    Acceleration, Connections, Direction, DropReason, EndpointCounters, FlowPair, Group, GuardMode, Histogram, LogLevel, NetworkFlows, Observed, PairEnd, PeerScope, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus, Timeouts, Traffic, TrafficClass, TrafficKind, Volume, Watch,
 };
 pub use dns::DnsCounters;
 pub use error::{Error, ErrorKind};

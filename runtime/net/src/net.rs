@@ -35,7 +35,7 @@ pub use reconcile::Keep;
 use self::{network::Network, publish::Table, uplinks::Uplinks};
 use crate::{
     DefaultRoutes, DropReason, Endpoint, EndpointCounters, EndpointSpec, Error, Guard, GuardStatus,
-    NetConfig, Netns, NetworkFlows, NetworkSpec, Pool, Publish, PublishStatus, RuleStatus,
+    NetConfig, Netns, NetworkFlows, NetworkSpec, Pool, Publish, PublishStatus, RuleStatus, Traffic,
     datapath::{Datapath, DatapathConfig},
     host::HostNetwork,
 };
@@ -261,6 +261,15 @@ impl Net {
     /// [`Error::Datapath`].
     pub fn counters(&self, endpoint: &Endpoint) -> Result<EndpointCounters, Error> {
         Ok(self.inner.datapath.endpoint_counters(endpoint.host_ifindex)?)
+    }
+
+    /// An endpoint's traffic by protocol and peer; none once it is detached, or when there are more endpoints than there is
+    /// memory for such figures.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn traffic(&self, endpoint: &Endpoint) -> Result<Option<Traffic>, Error> {
+        Ok(self.inner.datapath.endpoint_traffic(endpoint.host_ifindex)?)
     }
 
     /// How many packets were refused, by reason.

@@ -6,7 +6,7 @@ use super::*;
 use crate::family::{ALL, Family, Scope};
 use crate::{
     CgroupDirs, Datapath, HealthState, Histogram, Host, InterfaceCounters, Limits, Network, Observed,
-    ProgramRuns, Publish, Resolver, Rule, StateCounts, Target,
+    ProgramRuns, Publish, Resolver, Rule, StateCounts, Target, Volume,
 };
 
 fn target() -> Target {
@@ -27,6 +27,7 @@ fn target() -> Target {
         }],
         observed: Observed::default(),
         health: HealthState::Healthy,
+        traffic: vec![Volume { direction: "sent", protocol: "udp", peer: "host", bytes: 300, packets: 2 }],
     }
 }
 

@@ -4,7 +4,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use beeline_abi::{Address, Device, Endpoint, MAX_ENDPOINTS, MacAddress, Member};
+use beeline_abi::{
+    Address, Device, Endpoint, MAX_ENDPOINTS, MacAddress, Member, PeerScope, Traffic, TrafficClass,
+    TrafficKind, Volume,
+};
 
 use super::{
     EndpointCounters, EndpointSpec, Error,
@@ -34,6 +37,9 @@ impl State {
                 let slot = self.free_endpoint_slot()?;
                 tables::clear(&mut self.tables.endpoint_counters, "ENDPOINT_COUNTERS", slot)?;
                 tables::clear(&mut self.tables.shortcuts, "SHORTCUTS", slot)?;
+                if slot < self.tables.traffic.len() {
+                    tables::clear(&mut self.tables.traffic, "TRAFFIC", slot)?;
+                }
                 let device = Device { slot, generation: self.next_generation(), ..wanted };
                 self.tables
                     .devices
@@ -104,10 +110,26 @@ impl State {
                 let mut counters: EndpointCounters =
                     tables::sum(&self.tables.endpoint_counters, "ENDPOINT_COUNTERS", device.slot)?;
                 counters += self.shortcuts(device.slot)?;
+                if device.slot < self.tables.traffic.len() {
+                    counters += tables::sum(&self.tables.traffic, "TRAFFIC", device.slot)?.total();
+                }
                 Ok(counters)
             }
             None => Ok(EndpointCounters::default()),
         }
+    }
+
+    /// An endpoint's traffic by protocol and peer; none of an unknown one, or beyond the memory for such figures.
+    pub(super) fn endpoint_traffic(&self, ifindex: u32) -> Result<Option<Traffic>, Error> {
+        let slot = self.devices.get(&ifindex).map(|device| device.slot);
+        let Some(slot) = slot.filter(|slot| *slot < self.tables.traffic.len()) else { return Ok(None) };
+        let mut traffic = tables::sum(&self.tables.traffic, "TRAFFIC", slot)?;
+        // What goes past the network is of connections within it.
+        let past = self.shortcuts(slot)?;
+        let kind = TrafficKind::new(TrafficClass::Tcp, PeerScope::Network).index();
+        traffic.sent[kind] += Volume { bytes: past.tx_bytes, packets: past.tx_packets };
+        traffic.received[kind] += Volume { bytes: past.rx_bytes, packets: past.rx_packets };
+        Ok(Some(traffic))
     }
 }
 

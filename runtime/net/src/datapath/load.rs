@@ -87,7 +87,8 @@ fn load(
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .override_global("AYA_LOG_LEVEL", &level, true)
         .override_global("NETNS_COOKIE", &cookie, true)
-        .map_max_entries("FLOWS", config.conntrack_entries.max(1024));
+        .map_max_entries("FLOWS", config.conntrack_entries.max(1024))
+        .map_max_entries("TRAFFIC", tables::traffic_entries());
     let watched = observed.as_ref().map(|(offsets, _)| offsets.as_slice()).unwrap_or_default();
     for (name, offset) in offsets.iter().flatten().chain(watched) {
         loader.override_global(name, offset, true);

@@ -7,14 +7,15 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, MapData, MapError, MapInfo, PerCpuArray, lpm_trie::Key},
 };
 use beeline_abi::{
-    AcceleratedEnd, Address, Device, Endpoint, EndpointCounters, Flow, LocalAddress, Member, MemberKey,
-    Network, PolicyKey, PortKey, Publish, PublishCounters, Resolver, Rule, Tuple, Uplink,
+    AcceleratedEnd, Address, Device, Endpoint, EndpointCounters, Flow, Listening, LocalAddress,
+    MAX_ENDPOINTS, Member, MemberKey, Network, PolicyKey, PortKey, Publish, PublishCounters, Resolver, Rule,
+    Traffic, Tuple, Uplink,
 };
 
 use super::{Error, pins::Pins, syscall};
 
 /// Every map that is pinned, by its name in the object.
-pub(super) const PINNED: [&str; 29] = [
+pub(super) const PINNED: [&str; 34] = [
     "FLOWS",
     "ENDPOINTS",
     "DEVICES",
@@ -31,6 +32,7 @@ pub(super) const PINNED: [&str; 29] = [
     "GUARD",
     "RULE_COUNTERS",
     "ENDPOINT_COUNTERS",
+    "TRAFFIC",
     "DROPS",
     "FRAGMENTS",
     "SOCKETS",
@@ -44,7 +46,22 @@ pub(super) const PINNED: [&str; 29] = [
     "ALIASES",
     "NESTED",
     "CONNECTS",
+    "CONVERSATIONS",
+    "LISTENING",
+    "EVENTS",
+    "EVENT_LOSSES",
 ];
+
+/// How much memory the figures of traffic by protocol and peer may take on all processors together: more endpoints than it
+/// is enough for have their sums alone.
+const TRAFFIC_MEMORY: usize = 64 << 20;
+
+/// How many endpoints have such figures.
+pub(super) fn traffic_entries() -> u32 {
+    let cpus = aya::util::nr_cpus().unwrap_or(1).max(1);
+    let most = TRAFFIC_MEMORY / (cpus * size_of::<Traffic>());
+    u32::try_from(most).unwrap_or(MAX_ENDPOINTS).clamp(1, MAX_ENDPOINTS)
+}
 
 /// The maps the daemon reads and writes.
 pub(super) struct Tables {
@@ -64,10 +81,13 @@ pub(super) struct Tables {
     pub(super) guard: LpmTrie<MapData, PolicyKey, Rule>,
     pub(super) rule_counters: PerCpuArray<MapData, u64>,
     pub(super) endpoint_counters: PerCpuArray<MapData, EndpointCounters>,
+    pub(super) traffic: PerCpuArray<MapData, Traffic>,
     pub(super) drops: PerCpuArray<MapData, u64>,
     pub(super) resolvers: HashMap<MapData, u64, Resolver>,
     pub(super) ends: HashMap<MapData, Address, AcceleratedEnd>,
     pub(super) shortcuts: PerCpuArray<MapData, EndpointCounters>,
+    pub(super) listening: Array<MapData, Listening>,
+    pub(super) event_losses: PerCpuArray<MapData, u64>,
 }
 
 /// Write only what is not there (linux/bpf.h).
@@ -122,10 +142,13 @@ impl Tables {
             guard: lpm(pins, "GUARD")?,
             rule_counters: per_cpu(pins, "RULE_COUNTERS")?,
             endpoint_counters: per_cpu(pins, "ENDPOINT_COUNTERS")?,
+            traffic: per_cpu(pins, "TRAFFIC")?,
             drops: per_cpu(pins, "DROPS")?,
             resolvers: hash(pins, "RESOLVERS")?,
             ends: hash(pins, "ENDS")?,
             shortcuts: per_cpu(pins, "SHORTCUTS")?,
+            listening: open(pins, "LISTENING", |data| Array::try_from(aya::maps::Map::Array(data)))?,
+            event_losses: per_cpu(pins, "EVENT_LOSSES")?,
         })
     }
 }

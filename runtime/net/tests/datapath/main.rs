@@ -31,3 +31,4 @@ mod topology;
 mod traffic;
 mod uplink_guard;
 mod verified;
+mod volumes;
