@@ -9,6 +9,7 @@ mod attach;
 mod btf;
 mod endpoints;
 mod error;
+mod events;
 mod flows;
 mod guard;
 mod kernel_log;
@@ -20,6 +21,7 @@ mod pins;
 mod policy;
 mod programs;
 mod publishes;
+mod refusal;
 mod resolvers;
 mod spec;
 mod state;
@@ -39,11 +41,14 @@ use std::{
 };
 
 pub use accelerate::{Acceleration, EndSpec};
+pub use beeline_abi::EventLoss;
 pub use beeline_abi::{Direction, PeerScope, Traffic, TrafficClass, TrafficKind, Volume};
 pub use error::Error;
+pub use events::{Events, FlowEnds, FlowRecord, Phase, Told};
 pub use flows::NetworkFlows;
 pub use observe::{Connections, Group, Observed};
 pub use pairs::{FlowPair, PairEnd};
+pub use refusal::{Refusal, RefusingRule};
 pub use resolvers::ResolverStatus;
 pub use spec::{
     DatapathConfig, DropReason, EndpointCounters, EndpointSpec, GuardMode, Histogram, LAYOUT_VERSION,

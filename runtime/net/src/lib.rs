@@ -21,12 +21,12 @@ mod subnet;
 mod sysctl;
 
 pub use datapath::{
-    Acceleration, Connections, Direction, DropReason, EndpointCounters, FlowPair, Group, GuardMode, Histogram, LogLevel, NetworkFlows, Observed, PairEnd, PeerScope, Protocol, Publish, PublishCounters, PublishStatus, RuleSets, RuleStatus, Timeouts, Traffic, TrafficClass, TrafficKind, Volume, Watch,
+    Acceleration, Connections, Direction, DropReason, EndpointCounters, EventLoss, FlowEnds, FlowPair, FlowRecord, Group, GuardMode, Histogram, LogLevel, NetworkFlows, Observed, PairEnd, PeerScope, Phase, Protocol, Publish, PublishCounters, PublishStatus, Refusal, RefusingRule, RuleSets, RuleStatus, Timeouts, Told, Traffic, TrafficClass, TrafficKind, Volume, Watch,
 };
 pub use dns::DnsCounters;
 pub use error::{Error, ErrorKind};
 pub use ipam::Ipam;
-pub use net::{FlowTable, Keep, Net, PublishRules, PublishSpec};
+pub use net::{FlowTable, Keep, Listener, Net, PublishRules, PublishSpec};
 pub use netns::Netns;
 pub use rules::{Action, InvalidSource, Rules, Scope, parse_source, parse_sources};
 pub use spec::{

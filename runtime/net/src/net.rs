@@ -6,6 +6,7 @@
 mod accelerate;
 mod attach;
 mod detach;
+mod listen;
 mod monitor;
 mod network;
 mod observe;
@@ -28,6 +29,7 @@ use ipnet::IpNet;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio_util::task::TaskTracker;
 
+pub use listen::Listener;
 pub use policy::PublishRules;
 pub use publish::PublishSpec;
 pub use reconcile::Keep;

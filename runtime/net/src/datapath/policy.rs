@@ -17,6 +17,7 @@ use ipnet::IpNet;
 
 use super::{
     Datapath, Error, Publish, RuleStatus,
+    refusal::RefusingRule,
     state::State,
     syscall,
     tables::{self, failed},
@@ -308,6 +309,23 @@ impl State {
     /// The rules for everything that the daemon publishes, with their hits.
     pub(super) fn daemon_rules(&self) -> Result<Vec<RuleStatus>, Error> {
         self.rule_statuses(self.rules.daemon)
+    }
+
+    /// The rule with this counter, as one that refuses.
+    pub(super) fn rule_of(&self, counter: u32) -> Option<RefusingRule> {
+        let (number, set) = self
+            .rules
+            .sets
+            .iter()
+            .find(|(_, set)| set.entries.values().any(|rule| rule.counter == counter))?;
+        let (source, rule) = set.entries.iter().find(|(_, rule)| rule.counter == counter)?;
+        let is_publishes = self.publishes.values().any(|entry| entry.rules.publish == *number);
+        let scope = match number & DAEMON {
+            0 if is_publishes => Scope::Publish,
+            0 => Scope::Network,
+            _ => Scope::Daemon,
+        };
+        Some(RefusingRule { scope, source: named(rule).map(|_| *source) })
     }
 
     /// The slots whose rules have changed since the collector's last pass.

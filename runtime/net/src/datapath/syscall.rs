@@ -15,6 +15,7 @@ const OBJ_PIN: libc::c_int = 6;
 const OBJ_GET: libc::c_int = 7;
 const PROG_ATTACH: libc::c_int = 8;
 const PROG_TEST_RUN: libc::c_int = 10;
+const MAP_TAKE: libc::c_int = 21;
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
 const LINK_CREATE: libc::c_int = 28;
 const LINK_UPDATE: libc::c_int = 29;
@@ -87,6 +88,16 @@ struct Batch {
     count: u32,
     map: u32,
     elem_flags: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Element {
+    map: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
     flags: u64,
 }
 
@@ -237,6 +248,23 @@ pub(super) fn for_each_in_batches<K: aya::Pod, V: aya::Pod>(
             return Ok(());
         }
         first = false;
+    }
+}
+
+/// Takes an entry out of a hash map; none if it is not there.
+pub(super) fn take<K: aya::Pod, V: aya::Pod>(map: BorrowedFd<'_>, key: &K) -> io::Result<Option<V>> {
+    // SAFETY: V is plain data: all bit patterns, zero too, are values.
+    let mut value: V = unsafe { std::mem::zeroed() };
+    let mut attr = Element {
+        map: number(map),
+        key: std::ptr::from_ref(key) as u64,
+        value: std::ptr::from_mut(&mut value) as u64,
+        ..Element::default()
+    };
+    match bpf(MAP_TAKE, &mut attr) {
+        Ok(_) => Ok(Some(value)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -10,6 +10,7 @@ mod accelerate;
 mod bridge;
 mod bytes;
 mod bytes6;
+mod events;
 mod fragments;
 mod fuzz;
 mod guard;
