@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod event;
 pub(crate) mod exec;
 pub(crate) mod file;
+pub(crate) mod flow;
 pub(crate) mod host_config;
 pub(crate) mod human;
 pub(crate) mod image;

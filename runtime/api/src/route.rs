@@ -3,6 +3,7 @@
 pub(crate) mod container;
 pub(crate) mod event;
 pub(crate) mod exec;
+pub(crate) mod flow;
 pub(crate) mod image;
 pub(crate) mod network;
 pub(crate) mod overview;

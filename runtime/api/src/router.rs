@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::http::error::ApiError;
 use crate::record::record;
 use crate::route::{
-    container, event, exec, image, network, overview, port, swarm, system, unsupported, volume,
+    container, event, exec, flow, image, network, overview, port, swarm, system, unsupported, volume,
 };
 
 /// The whole API.
@@ -115,6 +115,8 @@ fn system_routes() -> Router<App> {
         .route("/beeline/ports", get(port::list))
         .route("/beeline/rules", get(port::rules))
         .route("/beeline/stats", get(overview::stats))
+        .route("/beeline/flows", get(flow::flows))
+        .route("/beeline/drops", get(flow::drops))
 }
 
 #[cfg(test)]

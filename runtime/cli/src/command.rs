@@ -5,8 +5,10 @@ mod commit;
 mod cp;
 mod create;
 mod diff;
+mod drops;
 mod exec;
 mod export;
+mod flows;
 mod image_progress;
 mod images;
 mod import;
@@ -93,6 +95,10 @@ pub(crate) enum Command {
     Volume(volume::Volume),
     /// Show what is published, to whom, with hits
     Ports(ports::Ports),
+    /// Show what containers have to do with whom, as it happens
+    Flows(flows::Flows),
+    /// Show what was dropped last, why, and what to do about it
+    Drops(drops::Drops),
     /// Show what containers use, live
     Stats(stats::Stats),
     /// List images
@@ -149,6 +155,8 @@ impl Command {
             Self::Network(network) => network.run(client).await,
             Self::Volume(volume) => volume.run(client).await,
             Self::Ports(ports) => ports.run(client).await,
+            Self::Flows(flows) => flows.run(client).await,
+            Self::Drops(drops) => drops.run(client).await,
             Self::Stats(stats) => stats.run(client).await,
             Self::Images(images) => images.run(client).await,
             Self::Import(import) => import.run(client).await,

@@ -12,6 +12,7 @@ mod client;
 mod command;
 mod error;
 mod filter;
+mod flow;
 mod host;
 mod mount;
 mod network;

@@ -2,6 +2,7 @@
 
 mod figures;
 mod files;
+mod flows;
 mod images;
 mod networks;
 mod open;

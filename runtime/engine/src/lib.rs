@@ -31,7 +31,10 @@ mod target;
 mod volume;
 mod wait;
 
-pub use beeline_net::{Acceleration, Action, Guard, InvalidSource, Rules, Scope, Timeouts, parse_sources};
+pub use beeline_net::{
+    Acceleration, Action, DropReason, Guard, InvalidSource, PeerScope, Phase, RefusingRule, Rules, Scope,
+    Timeouts, Volume, parse_sources,
+};
 
 pub use attach::{AttachOptions, Attachment};
 pub use beeline_image::files::{Change, ChangeKind, FileStat};
@@ -53,7 +56,7 @@ pub use error::{Error, Kind};
 pub use event::{Event, EventStream, EventSubject};
 pub use exec::{ExecConfig, ExecState, ExecStream, ExecView};
 pub use files::{CommitContainer, ContainerFiles};
-pub use flow::hint;
+pub use flow::{FlowChange, FlowContainer, FlowEnd, FlowEvent, FlowStream, hint};
 pub use identity::{ContainerId, ContainerName, InstanceId};
 pub use image::{ImageLoad, ImageView, ImportImage, RemovedImage};
 pub use info::EngineInfo;

@@ -18,6 +18,7 @@ use crate::database::Database;
 use crate::directory::Directory;
 use crate::event::{EventSubject, Events};
 use crate::exec::Execs;
+use crate::flow::Flows;
 use crate::identity::{ContainerId, ContainerName, InstanceId};
 use crate::network::{Network, Networks};
 use crate::settings::EngineConfig;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) seccomp: SeccompFilters,
     pub(crate) directory: Directory,
     pub(crate) events: Events,
+    pub(crate) flows: Flows,
     /// The daemon is about to end: nothing is started by itself any more.
     pub(crate) closing: AtomicBool,
     pub(crate) samplers: Samplers,

@@ -19,6 +19,10 @@ impl Page {
         self.add(family::CONNTRACK_ENTRIES, &none, datapath.conntrack_entries as f64);
         self.add(family::CONNTRACK_CAPACITY, &none, datapath.conntrack_capacity as f64);
         self.add(family::PUBLISHES, &none, datapath.publishes.len() as f64);
+        for (what, reason, count) in &datapath.event_losses {
+            let labels = none.with("what", what).with("reason", reason);
+            self.add(family::FLOW_EVENTS_LOST, &labels, *count as f64);
+        }
         for publish in self.bounded("publishes", &datapath.publishes, MOST_PUBLISHES) {
             self.publish(publish);
         }

@@ -119,8 +119,9 @@ families! {
     BUILD_INFO: GAUGE Daemon ["version"] "" "beeline_build_info", "Always 1; the label version names the running daemon's version.";
     IMAGES: GAUGE Daemon [] "" "beeline_images", "Images in the store.";
     DATAPATH_DROPS: COUNTER Daemon ["reason"] "" "beeline_datapath_drops_total", "Packets dropped by the datapath, by reason.";
+    FLOW_EVENTS_LOST: COUNTER Daemon ["what", "reason"] "" "beeline_flow_events_lost_total", "Events of flows and drops that were not told, by reason: rate (more than the budget: they are sampled), buffer (the ring buffer was full), table (more conversations than are known at once), listener (a reader of the API or the export was too slow). Traffic and its counters are not concerned.";
     CONNTRACK_ENTRIES: GAUGE Daemon [] "" "beeline_conntrack_entries", "Connections tracked now.";
-    CONNTRACK_CAPACITY: GAUGE Daemon [] "" "beeline_conntrack_capacity", "Connections that can be tracked. New connections are refused when entries reach it: raise conntrack-entries.";
+    CONNTRACK_CAPACITY: GAUGE Daemon [] "" "beeline_conntrack_capacity", "Connections that can be tracked. New connections are refused when entries reach it, and counted as drops with the reason flows_exhausted: raise conntrack-entries.";
     PUBLISHES: GAUGE Daemon [] "" "beeline_published_ports", "Published ports; a range counts once.";
     START_PHASES: HISTOGRAM Daemon ["phase"] "seconds" "beeline_container_start_phase_seconds", "How long each phase of a container's start took, in seconds.";
     API_REQUESTS: COUNTER Daemon ["route", "method", "code"] "" "beeline_api_requests_total", "Requests to the API that were answered.";

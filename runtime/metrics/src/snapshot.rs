@@ -169,6 +169,8 @@ pub struct Datapath {
     pub networks: Vec<Network>,
     /// How often the programs ran, where that is counted.
     pub programs: Vec<ProgramRuns>,
+    /// What the programs, or the daemon, could not tell of flows: what, why, and how much.
+    pub event_losses: Vec<(&'static str, &'static str, u64)>,
 }
 
 /// How often a program ran in the kernel.

@@ -18,6 +18,7 @@ pub mod error;
 pub mod event;
 pub mod exec;
 pub mod filters;
+pub mod flow;
 pub mod go;
 pub mod image;
 pub mod message;

@@ -24,6 +24,7 @@ mod endpoint;
 mod exec;
 mod faults;
 mod files;
+mod flows;
 mod health;
 mod images;
 mod init;

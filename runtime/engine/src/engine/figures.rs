@@ -23,6 +23,7 @@ impl Engine {
             daemon_rules: self.rule_figures().unwrap_or_default(),
             networks: self.network_figures(),
             programs: self.shared.program_runs(),
+            event_losses: self.event_losses(),
         })
     }
 

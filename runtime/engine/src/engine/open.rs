@@ -24,6 +24,7 @@ use crate::directory::Directory;
 use crate::error::Error;
 use crate::event::Events;
 use crate::exec::Execs;
+use crate::flow::{self, Flows};
 use crate::identity::{ContainerId, InstanceId};
 use crate::network::{self, Network, Networks, keeper};
 use crate::settings::{DatapathLog, EngineConfig};
@@ -87,6 +88,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         seccomp,
         directory: Directory::default(),
         events: Events::new(),
+        flows: Flows::default(),
         closing: AtomicBool::new(false),
         samplers: Samplers::default(),
         recorder,
@@ -94,6 +96,7 @@ pub(super) async fn open(mut config: EngineConfig) -> Result<Engine, Error> {
         config,
     });
     reconcile::reconcile(&shared, stored).await?;
+    flow::start(&shared)?;
     tokio::spawn(keeper::keep(shared.clone(), queue));
     tokio::spawn(volume::keep(shared.clone(), volume_queue));
     Ok(Engine { shared, _lock: Arc::new(lock) })
