@@ -39,7 +39,9 @@ pub fn hint(reason: DropReason) -> &'static str {
         DropReason::StaleFlow => {
             "the port or container of the connection has changed: the client connects again"
         }
-        DropReason::Fragment => "a fragment came before its first one, which has the ports: avoid fragments",
+        DropReason::Fragment => {
+            "too long, or one of too many, to be kept until its packet's first fragment comes: avoid fragments"
+        }
         DropReason::Protocol => {
             "only TCP, UDP, SCTP and ICMP leave by the host's address: make the network routed"
         }
@@ -49,6 +51,7 @@ pub fn hint(reason: DropReason) -> &'static str {
         DropReason::NoFlow => "it belongs to no connection that is known: it was idle too long, or is over",
         DropReason::FlowQuota => "the network has as many connections as it may: raise conntrack-entries",
         DropReason::Denied => "a rule refuses the source: see beeline ports --rules",
+        DropReason::FragmentEarly => "no loss: a copy goes on when its packet's first fragment comes",
     }
 }
 
