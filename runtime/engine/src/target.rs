@@ -86,7 +86,7 @@ impl Shared {
     /// A container's traffic by protocol and peer, on all its networks together.
     fn traffic(&self, view: &ContainerView) -> Vec<Volume> {
         let mut sum = Traffic::default();
-        for endpoint in view.net.iter() {
+        for endpoint in &view.net {
             if let Ok(Some(traffic)) = self.net.traffic(endpoint) {
                 sum += traffic;
             }

@@ -62,11 +62,11 @@ pub(super) fn propagation(mounts: &[UserMount]) -> Option<String> {
 }
 
 /// Files of the engine's own, which have on the disk the owners that the container is to see.
-fn engines<'a>(
+fn engines(
     destination: &Path,
     source: &Path,
     input: Input<'_>,
-    mut options: Vec<&'a str>,
+    mut options: Vec<&str>,
 ) -> Result<Mount, OciSpecError> {
     if input.shares.user.is_some() {
         options.push("idmap");
