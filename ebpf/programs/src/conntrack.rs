@@ -75,6 +75,16 @@ pub fn outbound(packet: &Packet, inside: &Tuple, generation: u32) -> Option<Outb
     Some(Outbound { wire: &flow.counterpart, kind: flow.kind })
 }
 
+/// Deletes the flow of a network with this inside tuple.
+#[inline(always)]
+pub fn forget(inside: &Tuple, network: u32) {
+    let Some(flow) = FLOWS.find(inside) else { return };
+    let _ = FLOWS.remove(&flow.counterpart);
+    if FLOWS.remove(inside).is_ok() {
+        count_flow(network, -1);
+    }
+}
+
 /// Whether the flow's endpoint, whose generation is now this, and its publish are those it was made for.
 #[inline(always)]
 fn is_alive(flow: &Flow, generation: u32) -> bool {

@@ -331,9 +331,16 @@ fn leave(
     let (reason, kind, mtu) = match forward::route(ctx, packet, network, &source, plan.ends().destination) {
         Ok(_) if packet.hops <= 1 => (DropReason::TtlExceeded, types::TIME_EXCEEDED, 0),
         Ok(route) => {
+            let address = route.uplink.address_for(&packet.source);
+            let inside = packet.outbound(Side::Inside);
+            if let Some(address) = address
+                && plan.has_moved(packet, address)
+            {
+                conntrack::forget(&inside, device.network);
+                plan.leave_anew(packet);
+            }
             if plan.is_new() {
-                let address = route.uplink.address_for(&packet.source).ok_or(DropReason::NoUplink)?;
-                let inside = packet.outbound(Side::Inside);
+                let address = address.ok_or(DropReason::NoUplink)?;
                 let owner = Owner { generation: device.generation, network: device.network };
                 let wire = masquerade::open(ctx, packet, &inside, address, owner)?;
                 plan.translate(&Ends::outbound(wire), 1);

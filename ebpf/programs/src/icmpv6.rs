@@ -3,9 +3,11 @@
 //! The errors are ours to send because the host's stack forwards IPv6 only when all of the host does, which changes how it
 //! configures itself; IPv4's take the long way through it.
 
+use core::ptr;
+
 use aya_ebpf::{
     btf_maps::PerCpuArray,
-    helpers::{bpf_csum_diff, bpf_skb_store_bytes},
+    helpers::{bpf_csum_diff, bpf_skb_load_bytes, bpf_skb_store_bytes},
     macros::btf_map,
     programs::TcContext,
 };
@@ -13,9 +15,15 @@ use beeline_abi::{Address, DropReason, ETHERNET_LEN, IPV6_LEN, MacAddress, ether
 
 use crate::{maps, skb};
 
-/// Bytes of the packet that caused an error which the error carries: the header, and enough of what follows to tell the flow
-/// and the segment. RFC 4443 allows more; this much can be summed up at once.
-pub const QUOTE_LEN: usize = IPV6_LEN + 8;
+/// Bytes before an error's quote: its headers.
+const HEADERS_LEN: usize = IPV6_LEN + 8;
+
+/// Bytes that an error carries of the packet that caused it: as many as are sure to get through (RFC 4443, section 2.4).
+/// Whoever traces a route finds its own marks behind the transport header.
+const QUOTE_LEN: usize = 1280 - HEADERS_LEN;
+
+/// Bytes that are summed up at once: Linux before 6.13 takes no more.
+const SUM_LEN: usize = 512;
 
 /// What precedes a message in its room: its addresses are aligned then.
 const PAD: usize = 2;
@@ -102,7 +110,8 @@ pub fn advertise(
         m5,
     ];
     message.parameter = [SOLICITED_OVERRIDE, 0, 0, 0];
-    send(ctx, message, envelope, beeline_abi::icmpv6::NEIGHBOUR_ADVERTISEMENT)
+    let length = message.body.len() as u32;
+    send(ctx, message, length, envelope, beeline_abi::icmpv6::NEIGHBOUR_ADVERTISEMENT)
 }
 
 /// Turns the packet, whose IP header is behind an Ethernet header, into an error about itself.
@@ -114,19 +123,36 @@ pub fn complain(
     parameter: u32,
 ) -> Result<(), DropReason> {
     let message = maps::own(&ERROR, 0).ok_or(DropReason::Helper)?;
-    skb::load_to(ctx, ETHERNET_LEN as u32, &mut message.body)?;
+    let length = quote(ctx, &mut message.body)?;
     message.parameter = parameter.to_be_bytes();
-    send(ctx, message, envelope, kind)
+    send(ctx, message, length, envelope, kind)
 }
 
+/// Copies as much of the packet as is quoted, in whole words; tells how many bytes these are.
+#[inline(always)]
+fn quote(ctx: &TcContext, body: &mut [u8; QUOTE_LEN]) -> Result<u32, DropReason> {
+    let words = skb::raw(ctx).len.wrapping_sub(ETHERNET_LEN as u32) / 4;
+    // Less one, so that the verifier sees it is never zero.
+    let (but_one, most) = (words.wrapping_sub(1), QUOTE_LEN as u32 / 4 - 1);
+    let length = if but_one < most { but_one } else { most } * 4 + 4;
+    let to = (&raw mut *body).cast();
+    // SAFETY: there is room for as much.
+    match unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), ETHERNET_LEN as u32, to, length) } {
+        0 => Ok(length),
+        _ => Err(DropReason::Malformed),
+    }
+}
+
+/// Sends a message whose body has this many bytes, a multiple of four.
 #[inline(always)]
 fn send<const N: usize>(
     ctx: &TcContext,
     message: &mut Message<N>,
+    body_len: u32,
     envelope: &Envelope<'_>,
     kind: u8,
 ) -> Result<(), DropReason> {
-    let length = (8 + N) as u16;
+    let length = 8 + body_len as u16;
     message.destination_mac = envelope.destination_mac.octets;
     message.source_mac = envelope.source_mac.octets;
     message.ether = ether::IPV6.to_be();
@@ -137,15 +163,21 @@ fn send<const N: usize>(
     (message.kind, message.code, message.check) = (kind, 0, 0);
     // The pseudo-header: both addresses, the length, the protocol. Addresses and message lie side by side.
     let seed = (u32::from(length) + u32::from(ip::ICMPV6)).to_be();
-    let summed = size_of::<Address>() as u32 * 2 + u32::from(length);
-    let from = (&raw mut message.source).cast();
-    // SAFETY: the helper reads the addresses and the message, all of them within the value.
-    let sum = unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, from, summed, seed) };
-    if sum < 0 {
-        return Err(DropReason::Helper);
+    let headers = size_of::<Address>() as u32 * 2 + 8;
+    // SAFETY: the addresses and the message's header, all of them within the value.
+    let mut sum = unsafe { add((&raw mut message.source).cast(), headers, seed)? };
+    for at in (0..N).step_by(SUM_LEN) {
+        if body_len <= at as u32 {
+            break;
+        }
+        let (rest, most) = (body_len - at as u32, if N - at < SUM_LEN { N - at } else { SUM_LEN } as u32);
+        let rest = if rest < most { rest } else { most };
+        // SAFETY: as much is left of the body.
+        sum = unsafe { add((&raw mut message.body).cast::<u8>().add(at).cast(), rest, sum)? };
     }
-    message.check = !fold(sum as u32);
-    let size = (size_of::<Message<N>>() - PAD) as u32;
+    message.check = !fold(sum);
+    let whole = (size_of::<Message<N>>() - PAD) as u32;
+    let size = whole - N as u32 + body_len;
     skb::resize(ctx, size)?;
     let from = (&raw const message.destination_mac).cast();
     // SAFETY: the helper reads the message to its end.
@@ -153,4 +185,16 @@ fn send<const N: usize>(
         0 => Ok(()),
         _ => Err(DropReason::Helper),
     }
+}
+
+/// Adds what lies there to a sum, a multiple of four bytes.
+///
+/// # Safety
+///
+/// So many bytes lie there.
+#[inline(always)]
+unsafe fn add(bytes: *mut u32, length: u32, sum: u32) -> Result<u32, DropReason> {
+    // SAFETY: the helper reads as many bytes.
+    let sum = unsafe { bpf_csum_diff(ptr::null_mut(), 0, bytes, length, sum) };
+    if sum < 0 { Err(DropReason::Helper) } else { Ok(sum as u32) }
 }

@@ -6,7 +6,7 @@
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, btf_maps::PerCpuArray, macros::btf_map, programs::TcContext};
 use beeline_abi::{
     Address, Direction, DropReason, Endpoint, MacAddress, Network, PeerScope, Ports, TrafficClass,
-    TrafficKind,
+    TrafficKind, ip,
 };
 
 use crate::{
@@ -222,6 +222,19 @@ impl Plan {
     #[inline(always)]
     pub fn route_source(&self, packet: &Packet) -> Address {
         if self.way == Way::Answer { self.outer.source.by_words() } else { packet.source.by_words() }
+    }
+
+    /// Whether the packet is one of a masqueraded flow of datagrams that bears another address than this one: its route has
+    /// moved to an uplink with this address since. A connection cannot take another, and is left to its ends.
+    #[inline(always)]
+    pub fn has_moved(&self, packet: &Packet, address: &Address) -> bool {
+        let changes = self.changes;
+        self.way == Way::Leave
+            && changes.is_translated
+            && !changes.is_error
+            && matches!(packet.protocol, ip::UDP | ip::ICMP | ip::ICMPV6)
+            && self.outer.source != packet.source
+            && self.outer.source != *address
     }
 
     /// Whether the packet goes on as it is.

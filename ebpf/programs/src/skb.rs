@@ -81,16 +81,6 @@ pub fn load<const N: usize>(ctx: &TcContext, offset: u32) -> Option<[u8; N]> {
     }
 }
 
-/// Copies bytes of the packet to where they fit exactly; fails when it ends before.
-#[inline(always)]
-pub fn load_to<const N: usize>(ctx: &TcContext, offset: u32, bytes: &mut [u8; N]) -> Result<(), DropReason> {
-    // SAFETY: the helper writes N bytes to where N bytes are, or fails.
-    match unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, bytes.as_mut_ptr().cast(), N as u32) } {
-        0 => Ok(()),
-        _ => Err(DropReason::Malformed),
-    }
-}
-
 /// Writes into the packet; checksums are the caller's affair.
 #[inline(always)]
 pub fn store<T>(ctx: &TcContext, offset: u32, value: &T) -> Result<(), DropReason> {

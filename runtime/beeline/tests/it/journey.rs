@@ -4,13 +4,14 @@
 //! container ---- [ host ] ---- client, a router here ---- 1,400 bytes ---- [ middle ] ---- far
 //! ```
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS, NetNs};
 
 use crate::bed::Bed;
 use crate::networks::inside;
 use crate::outside::{address_and_up, run};
+use crate::process::{Ended, within};
 
 /// Of both families: the host, the client, the middle and who is far away.
 const HOST: [&str; 2] = [HOST_ADDRESS, "2001:db8:1::1"];
@@ -84,25 +85,9 @@ impl Road {
     }
 }
 
-/// A process that ends with this value.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn echo(mut command: Command) -> Ended {
-    Ended(command.args(["-c", ECHO]).stdout(Stdio::null()).spawn().unwrap())
-}
-
-/// `program` in a container's network namespace.
-fn within(bed: &Bed, container: &str, program: &str) -> Command {
-    let mut command = Command::new("nsenter");
-    command.args(["-t", &bed.inspect(container, "{{.State.Pid}}"), "-n", program]);
-    command
+    command.args(["-c", ECHO]);
+    Ended::start(command)
 }
 
 /// Two megabytes there and back; the first tries may come before the server listens.
@@ -148,13 +133,15 @@ fn a_smaller_link_far_away_is_found_by_a_container_that_is_asked() {
 fn traceroute_from_a_container_names_every_router() {
     let Some(bed) = Bed::new() else { return };
     let _road = Road::build(&bed);
-    // By datagrams, and by echo requests.
-    for how in ["", "-I"] {
-        let line = format!("busybox traceroute {how} -n -q 1 -w 3 -m 6 {}", FAR[0]);
+    let gateways = ["10.97.0.1", "fd00:97::1"];
+    // By datagrams, and by echo requests, which busybox has for IPv4 alone.
+    for (how, family) in [("traceroute", 0), ("traceroute -I", 0), ("traceroute6", 1)] {
+        let line = format!("busybox {how} -n -q 1 -w 3 -m 6 {}", FAR[family]);
         let output = inside(&bed, "web", &line);
         let text = output.text();
         let hops: Vec<&str> =
             text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
-        assert_eq!(hops, ["10.97.0.1", CLIENT[0], MIDDLE[0], FAR[0]], "{line}: {output}");
+        let way = [gateways, CLIENT, MIDDLE, FAR].map(|router| router[family]);
+        assert_eq!(hops, way, "{line}: {output}");
     }
 }

@@ -43,6 +43,7 @@ mod outside;
 mod page;
 mod pause;
 mod policy;
+mod process;
 mod reach;
 mod remap;
 mod resources;

@@ -1,19 +1,18 @@
 //! Who lives beyond the host's uplinks: namespaces, and servers in them that tell whom they see.
 
-use std::process::{Child, Stdio};
-
 use beeline_testbed::NetNs;
 
 use crate::bed::{Bed, binary};
 use crate::network::udp;
 use crate::networks::inside;
+use crate::process::Ended;
 
 /// The port of the servers.
 pub(crate) const PORT: u16 = 7000;
 
 /// A way to somebody outside, other than the bed's client: `up1` on the host's side of it.
 pub(crate) struct Side {
-    _server: Server,
+    _server: Ended,
     pub(crate) netns: NetNs,
 }
 
@@ -34,7 +33,7 @@ impl Side {
         }
         side(&format!("ip route add default via {}", SIDE_HOST[0]));
         side(&format!("ip route add default via {}", SIDE_HOST[1]));
-        Self { _server: Server::start(&netns), netns }
+        Self { _server: serve(&netns), netns }
     }
 }
 
@@ -53,22 +52,11 @@ pub(crate) fn run(netns: &NetNs, line: &str) -> String {
     output.text()
 }
 
-/// A server of TCP and UDP that tells its own addresses and its client's. It ends with this value.
-pub(crate) struct Server(Child);
-
-impl Server {
-    pub(crate) fn start(netns: &NetNs) -> Self {
-        let mut command = netns.command(binary());
-        command.arg("whoami").env("WHOAMI_PORT", PORT.to_string()).stdout(Stdio::null());
-        Self(command.spawn().unwrap())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a server of TCP and UDP that tells its own addresses and its client's.
+pub(crate) fn serve(netns: &NetNs) -> Ended {
+    let mut command = netns.command(binary());
+    command.arg("whoami").env("WHOAMI_PORT", PORT.to_string());
+    Ended::start(command)
 }
 
 /// Whether a container that asks `address` is answered by the one that has the address `by`, who

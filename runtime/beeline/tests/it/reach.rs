@@ -1,10 +1,11 @@
 //! Who reaches a published port, by what, and as whom: one table.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS, command};
 
 use crate::bed::Bed;
+use crate::process::{Ended, within};
 
 /// The host's and the client's IPv6 addresses, and those of the gateways of both networks and of their containers.
 const HOST6: &str = "2001:db8:1::1";
@@ -90,13 +91,6 @@ fn all_answered(who: &str, mut python: Command, ways: &[Ways<'_>], protocols: &[
     assert_eq!(answers, expected, "{who}: {output}");
 }
 
-/// `python3` in a container's network namespace.
-fn within(bed: &Bed, container: &str) -> Command {
-    let mut command = Command::new("nsenter");
-    command.args(["-t", &bed.inspect(container, "{{.State.Pid}}"), "-n", "python3"]);
-    command
-}
-
 /// A bed with both families on its uplink; `web`, published, and `peer` on one network, `apart` on another.
 fn bed() -> Option<Bed> {
     let bed = Bed::new()?;
@@ -157,28 +151,18 @@ fn containers_reach_it(bed: &Bed, protocols: &[&str]) {
         Ways::published(&[HOST_ADDRESS, GATEWAY[0]], PEER[0]),
         Ways::published(&[HOST6, GATEWAY[1]], PEER[1]),
     ];
-    all_answered("the same network", within(bed, "peer"), &near, protocols);
+    all_answered("the same network", within(bed, "peer", "python3"), &near, protocols);
     let apart = [
         Ways::published(&[HOST_ADDRESS, GATEWAY[0], "10.98.0.1"], APART[0]),
         Ways::published(&[HOST6, GATEWAY[1], "fd00:98::1"], APART[1]),
     ];
-    all_answered("another network", within(bed, "apart"), &apart, protocols);
+    all_answered("another network", within(bed, "apart", "python3"), &apart, protocols);
     // Its own address would not come back to it: the gateway stands in.
     let itself = [
         Ways::published(&[HOST_ADDRESS, GATEWAY[0]], GATEWAY[0]),
         Ways::published(&[HOST6, GATEWAY[1]], GATEWAY[1]),
     ];
-    all_answered("itself", within(bed, "web"), &itself, protocols);
-}
-
-/// A process that ends with this value.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    all_answered("itself", within(bed, "web", "python3"), &itself, protocols);
 }
 
 #[test]
@@ -191,11 +175,12 @@ fn everybody_but_the_host_reaches_a_published_sctp_port() {
         eprintln!("skipped: this kernel has no SCTP");
         return;
     }
-    let server = within(&bed, "web").args(["-c", SCTP]).stdout(Stdio::null()).spawn().unwrap();
-    let _server = Ended(server);
+    let mut server = within(&bed, "web", "python3");
+    server.args(["-c", SCTP]);
+    let _server = Ended::start(server);
     let (client, host) = (bed.topology.client.command("python3"), bed.topology.host.command("python3"));
     bed.eventually("the server listens", || {
-        let mut python = within(&bed, "peer");
+        let mut python = within(&bed, "peer", "python3");
         let probe = format!("sctp,,{},80", WEB[0]);
         command::output(python.args(["-c", PROBE, &probe])).unwrap().text().contains(PEER[0]).then_some(())
     });

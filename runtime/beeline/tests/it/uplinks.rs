@@ -2,12 +2,13 @@
 //! while ways and addresses come and go.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS};
 
 use crate::bed::{Bed, shell};
-use crate::outside::{PORT, SIDE, SIDE_HOST, Server, Side, address_and_up, is_answered, run};
+use crate::outside::{PORT, SIDE, SIDE_HOST, Side, address_and_up, is_answered, run, serve};
+use crate::process::{Ended, within};
 
 /// Both families' addresses on the bed's own uplink: the host's and the client's.
 const HOST: [&str; 2] = [HOST_ADDRESS, "2001:db8:1::1"];
@@ -17,7 +18,7 @@ const CLIENT: [&str; 2] = [CLIENT_ADDRESS, "2001:db8:1::2"];
 const ANYCAST: [&str; 2] = ["203.0.113.7", "2001:db8:7::7"];
 
 /// A bed with both families on its uplink, a server behind it, and a container `web` on a network of both families.
-fn bed() -> Option<(Bed, Server)> {
+fn bed() -> Option<(Bed, Ended)> {
     let bed = Bed::new()?;
     bed.in_host(&format!(
         "ip address add {}/64 dev up0 nodad && ip -6 route add default via {}",
@@ -27,7 +28,7 @@ fn bed() -> Option<(Bed, Server)> {
     for address in ANYCAST {
         bed.in_client(&format!("ip address add {address} dev lo"));
     }
-    let server = Server::start(&bed.topology.client);
+    let server = serve(&bed.topology.client);
     let subnets = ["--subnet", "10.97.0.0/24", "--subnet", "fd00:97::/64"];
     bed.docker_ok(&[&["network", "create", "--ipv6"][..], &subnets, &["both"]].concat());
     let ports = ["-p", "8080:80", "-p", "8080:80/udp"];
@@ -117,16 +118,16 @@ fn bracketed(address: &str) -> String {
 
 /// A socket in a container's namespace that asks the client outside five times a second, for ever, and keeps in a file as
 /// whom it was last seen.
-fn asker(bed: &Bed, container: &str, told: &std::path::Path) -> Child {
+fn asker(bed: &Bed, container: &str, told: &std::path::Path) -> Ended {
     let script = format!(
         "import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.connect(('{CLIENT_ADDRESS}',{PORT}))\n\
          s.settimeout(0.2)\nwhile True:\n try:\n  s.send(b'x')\n  seen=s.recv(2000).split(b'RemoteAddr: ')[1].split(b':')[0]\n  \
          open('{}','wb').write(seen)\n except OSError: pass\n time.sleep(0.2)",
         told.display()
     );
-    let pid = bed.inspect(container, "{{.State.Pid}}");
-    let mut command = Command::new("nsenter");
-    command.args(["-t", &pid, "-n", "python3", "-c", &script]).stdout(Stdio::null()).spawn().unwrap()
+    let mut command = within(bed, container, "python3");
+    command.args(["-c", &script]);
+    Ended::start(command)
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_flow_whose_address_is_gone_goes_on_under_the_next_one() {
     let refused = bed.docker(&["run", "-d", "-p", "192.0.2.9:8081:80", "beeline/whoami"]);
     assert!(refused.to_string().contains("192.0.2.9"), "not yet an address of the host: {refused}");
     let told = bed.dirs.path().join("seen");
-    let mut asker = asker(&bed, "web", &told);
+    let _asker = asker(&bed, "web", &told);
     let seen_as = |address: &str| {
         bed.eventually(&format!("it is seen as {address}"), || {
             (fs::read_to_string(&told).unwrap_or_default() == address).then_some(())
@@ -155,8 +156,6 @@ fn a_flow_whose_address_is_gone_goes_on_under_the_next_one() {
     seen_as("192.0.2.9");
     bed.in_host(&format!("ip address add {HOST_ADDRESS}/24 dev up0"));
     eventually_answered(&bed, "late", CLIENT_ADDRESS, CLIENT_ADDRESS, "192.0.2.9");
-    asker.kill().unwrap();
-    asker.wait().unwrap();
 }
 
 #[test]
@@ -177,7 +176,7 @@ fn an_uplink_that_appears_takes_its_routes_packets_and_one_that_goes_gives_them_
 }
 
 /// Carries bare IP packets between a tun device of the host's and one of another namespace, as a tunnel does.
-fn tunnel(bed: &Bed, far: &beeline_testbed::NetNs) -> Child {
+fn tunnel(bed: &Bed, far: &beeline_testbed::NetNs) -> Ended {
     const SCRIPT: &str = "import ctypes,fcntl,os,select,struct,sys\n\
         def tun(netns):\n \
          assert ctypes.CDLL(None).setns(os.open(netns,os.O_RDONLY),0x40000000)==0\n \
@@ -191,7 +190,7 @@ fn tunnel(bed: &Bed, far: &beeline_testbed::NetNs) -> Child {
           except OSError: pass";
     let mut command = Command::new("python3");
     command.args(["-c", SCRIPT]).arg(bed.topology.host.path()).arg(far.path());
-    command.stdout(Stdio::null()).spawn().unwrap()
+    Ended::start(command)
 }
 
 #[test]
@@ -202,21 +201,20 @@ fn a_tunnel_without_ethernet_headers_is_an_uplink_like_others() {
         return;
     }
     let far = beeline_testbed::NetNs::create(&format!("it-{}-far", bed.topology.instance)).unwrap();
-    let mut tunnel = tunnel(&bed, &far);
+    let tunnel = tunnel(&bed, &far);
     for (netns, addresses) in [(&bed.topology.host, SIDE_HOST), (&far, SIDE)] {
         bed.eventually("the device is there", || {
             shell(netns.command("sh"), "ip link show tun0").status.success().then_some(())
         });
         run(netns, &address_and_up("tun0", addresses));
     }
-    let server = Server::start(&far);
+    let server = serve(&far);
     for family in 0..2 {
         eventually_answered(&bed, "web", SIDE[family], SIDE[family], SIDE_HOST[family]);
         let answer = published(&far, SIDE[family], SIDE_HOST[family]).unwrap_or_default();
         assert!(answer.contains(SIDE[family]), "{answer}");
     }
     drop(server);
-    tunnel.kill().unwrap();
-    tunnel.wait().unwrap();
+    drop(tunnel);
     is_answered(&bed, "web", CLIENT_ADDRESS, CLIENT_ADDRESS, HOST_ADDRESS).unwrap();
 }

@@ -26,6 +26,7 @@ mod policy;
 mod program;
 mod relay;
 mod report;
+mod routes;
 mod scale;
 mod sctp;
 mod topology;

@@ -18,6 +18,8 @@ pub(crate) struct Program<'a> {
     topology: &'a Topology,
     program: SchedClassifier,
     ifindex: u32,
+    /// What another program has marked its packets with.
+    mark: u32,
     /// The hardware address that packets are to.
     pub(crate) mac: [u8; 6],
     /// The hardware address that packets are from.
@@ -27,8 +29,13 @@ pub(crate) struct Program<'a> {
 impl<'a> Program<'a> {
     /// Of packets from outside.
     pub(crate) fn uplink(topology: &'a Topology) -> Self {
-        let (ifindex, mac) = topology.host_device("up0");
-        Self { topology, program: topology.program("uplink_ingress"), ifindex, mac, sender: [2; 6] }
+        Self::uplink_at(topology, "up0")
+    }
+
+    /// Of packets from outside that come in by another device.
+    pub(crate) fn uplink_at(topology: &'a Topology, device: &str) -> Self {
+        let (ifindex, mac) = topology.host_device(device);
+        Self { topology, program: topology.program("uplink_ingress"), ifindex, mark: 0, mac, sender: [2; 6] }
     }
 
     /// Of packets from a container.
@@ -40,14 +47,14 @@ impl<'a> Program<'a> {
     /// Of packets from the container with this hardware address.
     pub(crate) fn of_device(topology: &'a Topology, ifindex: u32, sender: [u8; 6]) -> Self {
         let (_, mac) = topology.host_device("bl0");
-        Self { topology, program: topology.program("container_ingress"), ifindex, mac, sender }
+        Self { topology, program: topology.program("container_ingress"), ifindex, mark: 0, mac, sender }
     }
 
     /// Of the host's packets into its network.
     pub(crate) fn gateway(topology: &'a Topology) -> Self {
         let (ifindex, sender) = topology.host_device("bl0");
         let mac = topology.container_mac(0);
-        Self { topology, program: topology.program("gateway_egress"), ifindex, mac, sender }
+        Self { topology, program: topology.program("gateway_egress"), ifindex, mark: 0, mac, sender }
     }
 
     /// Of packets on their way outside.
@@ -103,9 +110,15 @@ impl<'a> Program<'a> {
         self.program.test_run(options).expect("run")
     }
 
-    /// Of the context only the device's index is given: the word after ten others.
+    /// With packets that another program has marked.
+    pub(crate) fn marked(self, mark: u32) -> Self {
+        Self { mark, ..self }
+    }
+
+    /// Of the context only the mark and the device's index are given: the words after two and after ten others.
     fn context(&self) -> [u8; 192] {
         let mut context = [0u8; 192];
+        context[8..12].copy_from_slice(&self.mark.to_ne_bytes());
         context[40..44].copy_from_slice(&self.ifindex.to_ne_bytes());
         context
     }
