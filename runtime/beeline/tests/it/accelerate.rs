@@ -75,12 +75,58 @@ fn an_option_of_a_network_lets_its_members_connections_go_past_it() {
     assert!(bed.shortened() >= before + 100_000);
 }
 
+/// Fills the map that says which addresses may be accelerated: a kernel in which the test cannot enter its own fails it.
+fn fill_the_map_of_ends(bed: &Bed) {
+    let map = format!("$(echo /sys/fs/bpf/beeline/{}/maps_v*/ENDS)", bed.topology.instance);
+    let entry = |number: u32| {
+        let [a, b, c, d] = number.to_be_bytes();
+        let value = "0 ".repeat(16);
+        format!("map update pinned MAP key 0 0 0 0 0 0 0 0 0 0 255 255 {a} {b} {c} {d} value {value}\n")
+    };
+    let entries: String = (0..3 * 4096).map(|number| entry((10 << 24) + (200 << 16) + number)).collect();
+    let script = bed.dirs.path().join("ends");
+    std::fs::write(&script, entries).unwrap();
+    let script = script.display();
+    bed.in_host(&format!("sed -i s:MAP:{map}: {script} && bpftool batch file {script} > /dev/null"));
+}
+
+#[test]
+fn a_kernel_that_fails_the_test_accelerates_nothing_and_the_reason_is_told() {
+    let Some(mut bed) = Bed::new() else { return };
+    bed.busybox();
+    fill_the_map_of_ends(&bed);
+    let reason = "allow the short way: write the BPF map ENDS";
+    for (network, option) in [("careful", "true"), ("careless", "despite-faults")] {
+        let option = format!("beeline.network.accelerate={option}");
+        bed.docker_ok(&["network", "create", "-o", &option, network]);
+        let serve = "echo page > /page; httpd -f -p 80 -h /";
+        bed.docker_ok(&["run", "-d", "--name", network, "--network", network, "busybox", "sh", "-c", serve]);
+        let fetch = format!("wget -q -O - http://{network}/page");
+        bed.eventually("the server answers", || {
+            let run = bed.docker(&["run", "--rm", "--network", network, "busybox", "sh", "-c", &fetch]);
+            (run.text() == "page").then_some(())
+        });
+        let shown = bed.docker_ok(&["network", "inspect", network, "--format", "{{json .Options}}"]);
+        assert!(shown.contains(&option.replace('=', "\":\"")), "what was asked for: {shown}");
+    }
+    assert_eq!(bed.shortened(), 0);
+    let warning = |bed: &Bed| bed.docker(&["info"]).to_string();
+    assert!(warning(&bed).contains(&format!("not accelerated, although a network asks for it: {reason}")));
+    assert!(bed.beeline(&["info"]).to_string().contains(reason));
+    assert!(bed.dirs.log().contains(reason), "{}", bed.dirs.log());
+    // The next daemon asks anew.
+    bed.kill_daemon();
+    bed.start();
+    assert!(!warning(&bed).contains(reason), "{}", warning(&bed));
+}
+
 #[test]
 fn nginx_redis_and_postgresql_do_not_notice_that_their_connections_are_accelerated() {
     let Some(mut bed) = Bed::without_daemon() else { return };
     bed.start_accelerating_the_host();
     bed.docker_ok(&["network", "create", "-o", OPTION, "fast"]);
     nginx(&bed);
+    poller(&bed);
     redis(&bed);
     postgresql(&bed);
 }
@@ -125,6 +171,55 @@ fn nginx(bed: &Bed) {
     let report = bed.in_host("wrk -t1 -c16 -d2s http://127.0.0.1:8080/small");
     assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
     assert!(bed.shortened() > before + 1_000_000, "nothing went past the network");
+}
+
+/// A client of nginx's that is told of edges alone, as the runtime of Go is: each socket is registered once, for all that may
+/// come, and is waited for only after a call has said that it would block.
+fn poller(bed: &Bed) {
+    const CLIENT: &str = "import select,socket,time\n\
+        E=select.EPOLLIN|select.EPOLLOUT|select.EPOLLRDHUP|select.EPOLLET\n\
+        poll,ends=select.epoll(),{}\n\
+        ASK=b'GET /small HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'\n\
+        LAST=b'GET /large HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n'\n\
+        def end(number):\n \
+         s=socket.create_connection(('127.0.0.1',8080),10)\n \
+         s.setblocking(False)\n \
+         poll.register(s,E)\n \
+         ends[s.fileno()]=run(s)\n \
+         ends[s.fileno()].send(None)\n\
+        def run(s):\n \
+         def send(d):\n  \
+          while d:\n   \
+           try: d=d[s.send(d):]\n   \
+           except BlockingIOError: yield\n \
+         def take(n):\n  \
+          while True:\n   \
+           try: return s.recv(n)\n   \
+           except BlockingIOError: yield\n \
+         for turn in range(50):\n  \
+          yield from send(ASK)\n  \
+          got=b''\n  \
+          while not got.endswith(b'small\\n'):\n   \
+           part=yield from take(7)\n   \
+           assert part,got\n   \
+           got+=part\n \
+         yield from send(LAST)\n \
+         size=0\n \
+         while part:=(yield from take(1<<16)): size+=len(part)\n \
+         assert size>20_000_000,size\n \
+         s.close()\n\
+        for number in range(8): end(number)\n\
+        limit=time.monotonic()+60\n\
+        while ends and time.monotonic()<limit:\n \
+         for fd,_ in poll.poll(1):\n  \
+          try: ends[fd].send(None)\n  \
+          except StopIteration: del ends[fd]\n\
+        print(len(ends))";
+    let before = bed.shortened();
+    let mut python = bed.topology.host.command("python3");
+    let output = beeline_testbed::command::output(python.args(["-c", CLIENT])).unwrap();
+    assert_eq!(output.text(), "0", "nobody waits for an edge that does not come: {output}");
+    assert!(bed.shortened() > before + 8 * 20_000_000, "not all went past the network");
 }
 
 /// Commands in pipelines, and values of many packets.
