@@ -149,7 +149,7 @@ function ports() {
     { label: "Leads to", wide: true, value: (row) => row.ContainerName, text: (row) => `${row.ContainerName}:${inside(row)}` },
     { label: "Connections", value: (row) => row.Connections, text: (row) => count(row.Connections) },
     { label: "A second", value: (row) => row.perSecond, text: (row) => frequency(row.perSecond) },
-    { label: "Traffic", value: (row) => row.Bytes, text: (row) => bytes(row.Bytes) },
+    { label: "Received", value: (row) => row.Bytes, text: (row) => bytes(row.Bytes) },
     { label: "Refused", value: (row) => row.Refused, text: (row) => count(row.Refused) },
     { label: "Who may come", wide: true, value: rules },
   ], 0);

@@ -163,6 +163,23 @@ fn it_is_used_by_keyboard_and_looks_right_in_any_light() {
 }
 
 #[test]
+fn one_sampler_serves_all_who_look_and_ends_with_the_last() {
+    let Some(mut bed) = Bed::without_daemon() else { return };
+    fs::write(bed.dirs.config(), r#"{ "log-level": "debug" }"#).unwrap();
+    bed.start();
+    let looks = "somebody looks at the page";
+    let left = "nobody looks at the page any more";
+    let look = format!("curl -sS -N -m 8 {URL}page/live 2>/dev/null | grep -c '^data: ' || true");
+    let counts = bed.in_host(&format!("{{ {look}; }} & {{ {look}; }} & wait"));
+    let samples: Vec<u32> = counts.lines().map(|count| count.parse().unwrap()).collect();
+    assert!(samples.len() == 2 && samples.iter().all(|count| (2..=9).contains(count)), "{samples:?}");
+    bed.eventually("it ends", || bed.dirs.log().contains(left).then_some(()));
+    assert_eq!(bed.dirs.log().matches(looks).count(), 1, "{}", bed.dirs.log());
+    bed.in_host(&look);
+    assert_eq!(bed.dirs.log().matches(looks).count(), 2, "it begins again");
+}
+
+#[test]
 fn it_is_off_by_option_and_protected_as_the_metrics_are() {
     let Some(mut bed) = Bed::without_daemon() else { return };
     fs::write(bed.dirs.config(), r#"{ "metrics-page": "off" }"#).unwrap();

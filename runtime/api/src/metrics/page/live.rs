@@ -69,11 +69,13 @@ impl Live {
 
 /// Samples until nobody looks.
 async fn run(live: Arc<Live>, sender: Arc<Sender>) {
+    tracing::debug!("somebody looks at the page");
     let mut sampler = Sampler::new(&live.engine).await;
     while !live.end(&sender) {
         let sample = sampler.next().await;
         sender.send_replace(Some(sample));
     }
+    tracing::debug!("nobody looks at the page any more");
 }
 
 /// A sample a second until the client goes.

@@ -173,7 +173,11 @@ fn event(
     containers: &[(std::sync::Arc<ContainerView>, Option<Usage>)],
     talks: &Talks,
 ) -> Bytes {
-    let drops = engine.refused().unwrap_or_default().into_iter();
+    let drops = engine.refused().unwrap_or_else(|error| {
+        tracing::warn!(error = error.full(), "the page does not tell what is refused");
+        Vec::new()
+    });
+    let drops = drops.into_iter().filter(|drops| drops.packets > 0);
     let sample = Sample {
         host,
         containers: containers
@@ -181,7 +185,7 @@ fn event(
             .map(|(view, used)| convert::overview::container(view, used.as_ref()))
             .collect(),
         ports: engine.ports().iter().map(convert::network::published_port).collect(),
-        drops: drops.filter(|drops| drops.packets > 0).map(Drops::from).collect(),
+        drops: drops.map(Drops::from).collect(),
         talks: &talks.lines,
         talks_left_out: talks.left_out,
     };
