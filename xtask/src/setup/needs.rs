@@ -85,6 +85,8 @@ const TEST: &[Need] = &[
     Need::program("dig", &["bind9-dnsutils", "dnsutils"]),
     Need::program("docker", &["docker-cli", "docker.io"]),
     Need::program("docker-compose", &["docker-compose"]),
+    Need::program("containerd", &["containerd"]),
+    Need::program("podman", &["podman"]),
 ];
 
 const VM: &[Need] = &[

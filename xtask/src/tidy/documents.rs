@@ -21,8 +21,8 @@ const REGISTRIES: &[&str] = &[
     concat!("arti", "factory"),
 ];
 
-/// The table whose last column names the tests that hold an invariant.
-const INVARIANTS: &str = "ARCHITECTURE.md";
+/// The documents whose tables name in their last column the tests that hold something.
+const TABLES: [&str; 3] = ["ARCHITECTURE.md", "docs/oci.md", "docs/security.md"];
 
 pub(super) fn check(file: &File, root: &Path) -> Vec<Problem> {
     let mut problems = registries(file);
@@ -125,14 +125,15 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Every test that the table of invariants names is a function somewhere.
+/// Every test that the tables name is a function somewhere.
 pub(super) fn check_named_tests(files: &[File]) -> Vec<Problem> {
-    let Some(document) = files.iter().find(|file| file.path == INVARIANTS) else { return Vec::new() };
     let mut problems = Vec::new();
-    for (line, test) in named_tests(&document.text) {
-        let definition = format!("fn {test}(");
-        if !files.iter().any(|file| file.path.ends_with(".rs") && file.text.contains(&definition)) {
-            problems.push(Problem::new(INVARIANTS, line, format!("no test is called {test}")));
+    for document in files.iter().filter(|file| TABLES.contains(&file.path.as_str())) {
+        for (line, test) in named_tests(&document.text) {
+            let definition = format!("fn {test}(");
+            if !files.iter().any(|file| file.path.ends_with(".rs") && file.text.contains(&definition)) {
+                problems.push(Problem::new(&document.path, line, format!("no test is called {test}")));
+            }
         }
     }
     problems
@@ -198,11 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn invariants_name_tests_that_exist() {
+    fn tables_name_tests_that_exist() {
         let table = "| invariant | held by |\n|---|---|\n| one | `holds_one` and `holds_two` |\n";
-        let files = [file(INVARIANTS, table), file("a.rs", "fn holds_one() {}\n")];
-        let problems = check_named_tests(&files);
-        assert_eq!(problems.len(), 1);
-        assert!(problems[0].message.contains("holds_two"));
+        for document in TABLES {
+            let files = [file(document, table), file("a.rs", "fn holds_one() {}\n")];
+            let problems = check_named_tests(&files);
+            assert_eq!(problems.len(), 1);
+            assert!(problems[0].message.contains("holds_two"));
+        }
     }
 }

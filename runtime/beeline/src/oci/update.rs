@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use beeline_spawn::oci::{Change, Runtime};
 use clap::Args;
-use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
 
 #[derive(Debug, Args)]
 pub(super) struct UpdateArgs {
     /// Limits as JSON, as in linux.resources; - reads standard input
     #[arg(long, short = 'r', value_name = "FILE")]
     resources: Option<PathBuf>,
-    /// Relative weight of block I/O: set it by --resources
+    /// Relative weight of block I/O, 10 to 1000
     #[arg(long, value_name = "WEIGHT")]
     blkio_weight: Option<u16>,
     /// Microseconds of a CPU period
@@ -67,9 +67,6 @@ pub(super) fn run(runtime: &Runtime, args: &UpdateArgs) -> anyhow::Result<u8> {
     let refused = [
         (args.l3_cache_schema.is_some(), "--l3-cache-schema"),
         (args.mem_bw_schema.is_some(), "--mem-bw-schema"),
-        (args.blkio_weight.is_some(), "--blkio-weight"),
-        (args.cpu_rt_period.is_some(), "--cpu-rt-period"),
-        (args.cpu_rt_runtime.is_some(), "--cpu-rt-runtime"),
     ];
     if let Some((_, flag)) = refused.iter().find(|(given, _)| *given) {
         bail!("{flag} is not supported");
@@ -98,12 +95,19 @@ fn from_flags(args: &UpdateArgs) -> LinuxResources {
         .set_quota(args.cpu_quota)
         .set_burst(args.cpu_burst)
         .set_shares(args.cpu_share)
+        .set_realtime_period(args.cpu_rt_period)
+        .set_realtime_runtime(args.cpu_rt_runtime)
         .set_cpus(args.cpuset_cpus.clone())
         .set_mems(args.cpuset_mems.clone());
     let mut memory = LinuxMemory::default();
     memory.set_limit(args.memory).set_reservation(args.memory_reservation).set_swap(args.memory_swap);
     let mut resources = LinuxResources::default();
     resources.set_cpu(Some(cpu)).set_memory(Some(memory));
+    if let Some(weight) = args.blkio_weight {
+        let mut io = LinuxBlockIo::default();
+        io.set_weight(Some(weight));
+        resources.set_block_io(Some(io));
+    }
     if let Some(limit) = args.pids_limit {
         let mut pids = LinuxPids::default();
         pids.set_limit(limit);

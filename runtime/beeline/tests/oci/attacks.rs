@@ -103,3 +103,32 @@ fn a_link_does_not_lead_a_mount_out_of_the_container() {
     assert_eq!(bed.sh("cat /mnt/file"), "x");
     assert!(!std::path::Path::new("/mnt/file").exists());
 }
+
+/// CVE-2025-52881: nothing else is taken for /proc when the runtime writes kernel parameters there.
+#[test]
+fn nothing_lies_over_proc_when_kernel_parameters_are_written() {
+    if !is_root() {
+        return;
+    }
+    let bed = Bed::new();
+    fs::create_dir_all(bed.path("data/kernel")).unwrap();
+    fs::write(bed.path("data/kernel/shmmax"), "planted\n").unwrap();
+    bed.configure(|config| config["linux"]["sysctl"] = json!({ "kernel.shmmax": "12345" }));
+    assert_eq!(bed.sh("cat /proc/sys/kernel/shmmax"), "12345\n");
+    for (destination, message) in
+        [("/proc", "has to be a proc file system"), ("/proc/sys", "cannot be mounted on: it is inside /proc")]
+    {
+        let over = json!({ "destination": destination, "source": bed.text("data"), "options": ["bind"] });
+        bed.configure(|config| config["mounts"].as_array_mut().unwrap().push(over));
+        let said = bed.refuse();
+        assert!(said.contains(message), "{destination}: {said}");
+        bed.configure(|config| drop(config["mounts"].as_array_mut().unwrap().pop()));
+    }
+    // Nor by way of a link of the image.
+    symlink("/proc/sys", bed.path("rootfs/way")).unwrap();
+    let over = json!({ "destination": "/way", "source": bed.text("data"), "options": ["bind"] });
+    bed.configure(|config| config["mounts"].as_array_mut().unwrap().push(over));
+    let said = bed.refuse();
+    assert!(said.contains("file system of the kernel's"), "{said}");
+    assert_eq!(bed.read("data/kernel/shmmax"), "planted\n");
+}

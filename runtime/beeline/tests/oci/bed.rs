@@ -199,9 +199,15 @@ impl Bed {
 
     /// Waits until the container has the status.
     pub(crate) fn await_status(&self, status: &str) {
+        self.eventually(status, || self.status() == status);
+    }
+
+    /// Waits until something is so.
+    #[track_caller]
+    pub(crate) fn eventually(&self, what: &str, is_so: impl Fn() -> bool) {
         let begin = Instant::now();
-        while self.status() != status {
-            assert!(begin.elapsed() < PATIENCE, "the container does not become {status}");
+        while !is_so() {
+            assert!(begin.elapsed() < PATIENCE, "not so: {what}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

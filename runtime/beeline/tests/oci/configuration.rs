@@ -165,3 +165,48 @@ fn descriptors_are_passed_on_only_when_asked_for() {
     let missing = run("--preserve-fds 3");
     assert!(missing.stderr.contains("descriptor 5 is not open"), "{}", missing.stderr);
 }
+
+#[test]
+fn what_nobody_knows_is_ignored_and_what_means_nothing_refused() {
+    if !is_root() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.args(&["true"]);
+    bed.configure(|config| {
+        config["unknown"] = json!({ "a": 1 });
+        config["annotations"] = json!({ "org.example.unknown": "" });
+    });
+    assert_eq!(bed.run().code, Some(0));
+    let before = bed.read("config.json");
+    for (pointer, value, message) in [
+        ("/process/rlimits", json!([{ "type": "RLIMIT_TEST", "hard": 1, "soft": 1 }]), "RLIMIT_TEST"),
+        ("/process/capabilities", json!({ "bounding": ["CAP_TEST"] }), "CAP_TEST"),
+        ("/ociVersion", json!("invalid"), "ociVersion \"invalid\" is not supported"),
+    ] {
+        fs::write(bed.path("config.json"), &before).unwrap();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        bed.configure(|config| config.pointer_mut(parent).unwrap()[name] = value);
+        let said = bed.refuse();
+        assert!(said.contains(message), "{said}");
+    }
+}
+
+#[test]
+fn devices_of_every_kind_are_made() {
+    if !is_root() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.configure(|config| {
+        config["linux"]["devices"] = json!([
+            { "path": "/dev/one", "type": "c", "major": 10, "minor": 666, "fileMode": 0o660, "uid": 0, "gid": 0 },
+            { "path": "/dev/two", "type": "b", "major": 8, "minor": 666, "fileMode": 0o640, "uid": 1, "gid": 2 },
+            { "path": "/dev/three", "type": "p", "fileMode": 0o600 },
+        ]);
+    });
+    assert_eq!(
+        bed.sh("stat -c '%F %t:%T %a %u:%g' /dev/one /dev/two /dev/three"),
+        "character special file a:29a 660 0:0\nblock special file 8:29a 640 1:2\nfifo 0:0 600 0:0\n"
+    );
+}

@@ -76,3 +76,24 @@ fn a_hook_that_fails_or_takes_too_long_ends_the_container() {
         assert!(message.contains("timed out") || message.contains("more than 1 s"), "{message}");
     }
 }
+
+#[test]
+fn a_poststop_hook_that_fails_is_told_and_the_others_run() {
+    if !is_root() {
+        return;
+    }
+    let bed = Bed::new();
+    bed.args(&["true"]);
+    bed.configure(|config| {
+        let fails = json!({ "path": "/bin/sh", "args": ["sh", "-c", "exit 3"] });
+        let others = hook(&bed, "poststop");
+        config["hooks"] = json!({ "poststop": [fails, others[0]] });
+    });
+    bed.create();
+    bed.succeed(&["start", bed.id()]);
+    bed.await_status("stopped");
+    let deleted = bed.on("delete");
+    assert_eq!(deleted.code, Some(0), "{}", deleted.stderr);
+    assert!(deleted.stderr.contains("poststop"), "{}", deleted.stderr);
+    assert!(bed.read("hooks.log").starts_with("poststop x "));
+}

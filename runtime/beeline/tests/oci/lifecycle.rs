@@ -172,9 +172,8 @@ fn a_paused_container_waits_and_a_limit_changes() {
     assert_eq!(event["type"], "stats");
     assert_eq!(event["data"]["pids"], json!({ "current": 1, "limit": 77 }));
     assert!(event["data"]["memory"]["usage"]["usage"].as_u64().unwrap() > 0);
-    assert!(
-        bed.fail(&["update", "--blkio-weight", "10", bed.id()]).contains("--blkio-weight is not supported")
-    );
+    let refused = bed.fail(&["update", "--l3-cache-schema", "L3:0=f", bed.id()]);
+    assert!(refused.contains("--l3-cache-schema is not supported"), "{refused}");
     bed.succeed(&["pause", bed.id()]);
     // What is frozen ends nevertheless.
     bed.succeed(&["delete", "--force", bed.id()]);

@@ -6,7 +6,11 @@
 mod attacks;
 mod bed;
 mod configuration;
+mod engines;
+mod groups;
 mod hooks;
 mod lifecycle;
+mod mounts;
 mod namespaces;
+mod operations;
 mod seccomp;

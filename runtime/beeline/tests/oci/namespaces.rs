@@ -117,3 +117,46 @@ fn identities_of_a_mount_are_mapped() {
         "1000:1000\n1000:1000\n/mnt:\npart\n\n/part:\nof-it\n"
     );
 }
+
+/// The namespaces in /proc/self/ns, and the types that make new ones.
+const KINDS: [(&str, &str); 5] =
+    [("cgroup", "cgroup"), ("ipc", "ipc"), ("net", "network"), ("pid", "pid"), ("uts", "uts")];
+
+#[test]
+fn namespaces_are_new_where_they_are_named_and_otherwise_the_runtimes() {
+    if !is_root() {
+        return;
+    }
+    let bed = Bed::new();
+    let own = |kind: &str| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+    for (kind, named) in KINDS {
+        bed.configure(|config| {
+            config.as_object_mut().unwrap().remove("hostname");
+            config["linux"]["readonlyPaths"] = json!([]);
+            config["linux"]["namespaces"] = json!([{ "type": "mount" }, { "type": named }]);
+        });
+        let link = |other: &str| bed.sh(&format!("readlink /proc/self/ns/{other}")).trim_end().to_owned();
+        for (other, _) in KINDS {
+            let is_own = own(other).to_str() == Some(&link(other));
+            assert_eq!(is_own, other != kind, "{other}, with a new namespace of type {named}");
+        }
+    }
+}
+
+#[test]
+fn a_path_to_a_namespace_of_another_type_is_refused() {
+    if !is_root() {
+        return;
+    }
+    let bed = Bed::new();
+    for (kind, named) in KINDS {
+        bed.configure(|config| {
+            config.as_object_mut().unwrap().remove("hostname");
+            let wrong = if kind == "ipc" { "uts" } else { "ipc" };
+            let path = format!("/proc/self/ns/{wrong}");
+            config["linux"]["namespaces"] = json!([{ "type": "mount" }, { "type": named, "path": path }]);
+        });
+        let said = bed.refuse();
+        assert!(said.contains("join the") && said.contains("Invalid argument"), "{named}: {said}");
+    }
+}

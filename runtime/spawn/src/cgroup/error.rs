@@ -49,6 +49,12 @@ pub enum Error {
         /// The field of the OCI resources.
         what: &'static str,
     },
+    /// Weights were asked for, and no scheduler of block devices has any.
+    #[error("resources.blockIO: this host has no {what}: they need the scheduler BFQ, or io.cost on cgroup2")]
+    NoWeights {
+        /// Which.
+        what: &'static str,
+    },
     /// Processes in the group did not die in time.
     #[error("processes in cgroup {path} do not die")]
     Busy {

@@ -1,6 +1,8 @@
 //! What the host's control groups can do, so that a wish that cannot be had is told and not forgotten.
 
-use super::{Hierarchy, Mode, setting};
+use oci_spec::runtime::LinuxResources;
+
+use super::{Error, Hierarchy, Mode, setting};
 
 /// Which limits the host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,23 @@ pub struct Features {
     pub io_weight_device: bool,
     /// Block IO limits.
     pub io_limits: bool,
+}
+
+impl Features {
+    /// Refuses what the kernel would silently do without.
+    ///
+    /// # Errors
+    /// [`Error::NoWeights`].
+    pub(crate) fn check(&self, resources: &LinuxResources) -> Result<(), Error> {
+        let Some(io) = resources.block_io() else { return Ok(()) };
+        let weights = io.weight().is_some_and(|weight| weight > 0);
+        let of_devices = io.weight_device().as_ref().is_some_and(|devices| !devices.is_empty());
+        match (weights && !self.io_weight, of_devices && !self.io_weight_device) {
+            (true, _) => Err(Error::NoWeights { what: "weights of block I/O" }),
+            (false, true) => Err(Error::NoWeights { what: "weights of single block devices" }),
+            (false, false) => Ok(()),
+        }
+    }
 }
 
 impl Hierarchy {

@@ -186,6 +186,7 @@ pub(super) struct NewMount {
     pub(super) source: CString,
     pub(super) options: Vec<(CString, Option<CString>)>,
     pub(super) attributes: MountAttrFlags,
+    pub(super) propagation: Option<MountPropagationFlags>,
     pub(super) target: Target,
     /// Keep the mount's descriptor: kernel parameters are written through it.
     pub(super) is_proc: bool,

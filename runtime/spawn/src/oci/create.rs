@@ -135,7 +135,9 @@ fn build(
     lasting: bool,
 ) -> Result<Created, Error> {
     let path = bundle.cgroup(&request.id)?;
-    let cgroup = Hierarchy::detect()?.cgroup(&path)?;
+    let (hierarchy, resources) = (Hierarchy::detect()?, resources(&bundle.spec));
+    hierarchy.features().check(&resources)?;
+    let cgroup = hierarchy.cgroup(&path)?;
     if !cgroup.processes()?.is_empty() {
         return Err(Error::Request(format!(
             "cgroup {path} has processes already: is it another container's?"
@@ -146,7 +148,7 @@ fn build(
     entry.write_config(&bundle.text)?;
     entry.write_record(record)?;
     std::env::set_current_dir(&bundle.path).map_err(|error| Error::io("change to", &bundle.path, error))?;
-    cgroup.create(&resources(&bundle.spec))?;
+    cgroup.create(&resources)?;
     let (stdio, socket) = streams(request, &bundle.spec, !lasting)?;
     let terms = Terms {
         lives_on: true,

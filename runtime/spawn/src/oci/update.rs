@@ -4,6 +4,7 @@ use oci_spec::runtime::LinuxResources;
 
 use super::record::Status;
 use super::{Error, Runtime};
+use crate::cgroup::Hierarchy;
 
 /// Limits to set; those that are not named stay.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,7 @@ impl Runtime {
         }
         let mut resources = change.resources.clone();
         resources.set_devices(None);
+        Hierarchy::detect()?.features().check(&resources)?;
         Ok(record.cgroup()?.update(&resources)?)
     }
 }

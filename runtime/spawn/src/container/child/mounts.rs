@@ -94,7 +94,11 @@ impl Child<'_> {
             fsconfig_create(&fs)
         })();
         self.explain(&fs, configured)?;
-        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, new.attributes)
+        let mount = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, new.attributes)?;
+        if let Some(propagation) = new.propagation {
+            propagate(mount.as_fd(), propagation)?;
+        }
+        Ok(mount)
     }
 
     pub(super) fn bind(&mut self, bind: &Bind) -> Result<(), Errno> {
@@ -118,9 +122,7 @@ impl Child<'_> {
         if !bind.attributes.is_empty() {
             mount_setattr(mount.as_fd(), bind.attributes, 0, false)?;
         }
-        let recursive = bind.propagation.contains(MountPropagationFlags::REC);
-        let propagation = (bind.propagation - MountPropagationFlags::REC).bits();
-        mount_setattr(mount.as_fd(), Attributes::default(), propagation.into(), recursive)?;
+        propagate(mount.as_fd(), bind.propagation)?;
         if !bind.recursive_attributes.is_empty() {
             mount_setattr(mount.as_fd(), bind.recursive_attributes, 0, true)?;
         }
@@ -252,4 +254,10 @@ impl Child<'_> {
             Err(error) => Err(error),
         }
     }
+}
+
+fn propagate(mount: BorrowedFd<'_>, propagation: MountPropagationFlags) -> Result<(), Errno> {
+    let recursive = propagation.contains(MountPropagationFlags::REC);
+    let kind = (propagation - MountPropagationFlags::REC).bits();
+    mount_setattr(mount, Attributes::default(), kind.into(), recursive)
 }

@@ -231,6 +231,7 @@ fn mount_of(fstype: &str, source: &Path, destination: &Path, options: &Options) 
         source: c_path(source, "a mount's source")?,
         options: options.data.iter().map(pair).collect::<Result<_, _>>()?,
         attributes: MountAttrFlags::from_bits_retain(u32::try_from(attributes).unwrap_or(0)),
+        propagation: options.propagation,
         target,
         is_proc: fstype == "proc",
     };
