@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use beeline_testbed::command::{self, Output, eventually};
 use beeline_testbed::{Daemon, Directories, Topology, residue, sweep};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// A daemon in a topology of its own.
 pub(crate) struct Bed {
@@ -55,6 +57,20 @@ impl Bed {
     /// SIGKILL to the daemon; containers, traffic and logs must not notice.
     pub(crate) fn kill_daemon(&mut self) {
         self.daemon.take().expect("a daemon runs").kill().unwrap();
+    }
+
+    /// SIGKILL to the daemon's helpers of a name: `beeline-spawner` or `beeline-shim`.
+    #[track_caller]
+    pub(crate) fn kill_all(&self, name: &str) {
+        let mut found = 0;
+        for process in beeline_testbed::processes(&self.topology) {
+            if std::fs::read_to_string(process.join("comm")).unwrap_or_default().trim_end() == name {
+                let pid = process.file_name().unwrap().to_str().unwrap().parse().unwrap();
+                kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+                found += 1;
+            }
+        }
+        assert!(found > 0, "there is no {name}");
     }
 
     /// The daemon's process id.

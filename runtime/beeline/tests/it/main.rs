@@ -14,6 +14,7 @@ mod accelerate;
 mod accuracy;
 mod api;
 mod bed;
+mod bombs;
 mod browser;
 mod client;
 mod compose;

@@ -106,6 +106,14 @@ fn a_parent_group_is_the_users_the_daemons_or_our_own() {
     bed.docker_ok(&["unpause", "by-user"]);
     let wrong = bed.docker(&["run", "--rm", "--cgroup-parent", "/a/../..", "beeline/whoami"]);
     assert!(wrong.stderr.contains("invalid cgroup parent"), "{wrong}");
+    // A container whose shim is killed while no daemon lives leaves no group below a parent that is not our own.
+    let by_user = group("memory", &format!("{ours}/user"), &bed.inspect("by-user", "{{.Id}}"));
+    bed.kill_daemon();
+    bed.kill_all("beeline-shim");
+    assert!(by_user.exists(), "there is something to sweep");
+    bed.start();
+    assert!(!by_user.exists(), "{} is left", by_user.display());
+    assert_eq!(bed.inspect("by-user", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
     bed.docker_ok(&["rm", "-f", "by-user", "by-daemon"]);
     // The parents are the user's, and stay; here they are the test's.
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();

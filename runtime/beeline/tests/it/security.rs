@@ -116,6 +116,35 @@ fn privileges_are_dockers() {
     }
 }
 
+#[test]
+fn an_exec_has_the_privileges_of_its_container_and_no_more() {
+    let Some(bed) = Bed::new() else { return };
+    bed.busybox();
+    let none = "0000000000000000";
+    for flags in [
+        &[][..],
+        &["--cap-drop", "ALL", "--cap-add", "CHOWN"],
+        &["--security-opt", "no-new-privileges"],
+        &["--security-opt", "seccomp=unconfined"],
+        &["-u", "33"],
+    ] {
+        bed.docker_ok(&[&["run", "-d", "--name", "box"], flags, &["busybox", "sleep", "1000"]].concat());
+        let init = bed.docker_ok(&["exec", "box", "cat", "/proc/1/status"]);
+        let exec = bed.docker_ok(&["exec", "box", "cat", "/proc/self/status"]);
+        for name in ["CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb", "Seccomp", "NoNewPrivs", "Uid", "Gid"]
+        {
+            assert_eq!(field(&exec, name), field(&init, name), "{name} with {flags:?}");
+        }
+        // Who is not root has none, also not by way of the next command it executes.
+        let user = bed.docker_ok(&["exec", "-u", "34", "box", "sh", "-c", "cat /proc/self/status"]);
+        for name in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+            assert_eq!(field(&user, name), none, "{name} with {flags:?}");
+        }
+        assert_eq!(field(&user, "CapBnd"), field(&init, "CapBnd"), "with {flags:?}");
+        bed.docker_ok(&["rm", "-f", "box"]);
+    }
+}
+
 fn field(status: &str, name: &str) -> String {
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.unwrap_or_else(|| panic!("{name} in {status}")).trim().to_owned()
