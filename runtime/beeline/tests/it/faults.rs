@@ -33,3 +33,8 @@ fn a_stop_that_goes_wrong_at_any_step_can_be_repeated() {
 fn a_removal_that_goes_wrong_at_any_step_can_be_repeated() {
     row::walk(Operation::Remove);
 }
+
+#[test]
+fn a_removal_by_force_that_goes_wrong_at_any_step_can_be_repeated() {
+    row::walk(Operation::Force);
+}

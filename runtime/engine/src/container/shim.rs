@@ -26,6 +26,21 @@ pub(crate) enum ShimError {
 }
 
 impl ShimError {
+    /// Whether there is no shim any more, rather than that we could not talk to it.
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::Gone => true,
+            Self::Io(error) => {
+                use io::ErrorKind as Kind;
+                matches!(
+                    error.kind(),
+                    Kind::NotFound | Kind::ConnectionRefused | Kind::ConnectionReset | Kind::BrokenPipe
+                )
+            }
+            Self::Failed(_) | Self::Protocol(_) => false,
+        }
+    }
+
     /// The exit code Docker gives for a start that failed so.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

@@ -56,8 +56,11 @@ pub(crate) async fn start(
     crate::error::fault(Point::ExecFile)?;
     let groups = view.config.host.group_add.clone();
     write(&path, Record { config: config.clone(), pid: 0, process: Some(process), groups }).await?;
-    fault::pass(Point::ExecAsk);
-    match shim::open(&run_dir, &Request::Exec(wanted)).await {
+    let asked = match fault::fail(Point::ExecAsk) {
+        Ok(()) => shim::open(&run_dir, &Request::Exec(wanted)).await,
+        Err(error) => Err(error.into()),
+    };
+    match asked {
         Ok((stream, Event::ExecStarted { pid })) => {
             fault::pass(Point::ExecStarted);
             Ok(Started { stream, pid })
@@ -65,11 +68,9 @@ pub(crate) async fn start(
         answer => {
             forget_file(&run_dir, &id).await;
             Err(match answer {
+                Err(error) if !error.is_gone() => text::error(config, &error),
                 // It has ended since it was looked at.
-                Err(ShimError::Gone | ShimError::Io(_)) | Ok(_) => {
-                    Error::Conflict(format!("container {} is not running", view.id))
-                }
-                Err(error) => text::error(config, &error),
+                _ => Error::Conflict(format!("container {} is not running", view.id)),
             })
         }
     }

@@ -11,6 +11,8 @@ pub(super) enum Operation {
     Exec,
     Stop,
     Remove,
+    /// A removal by force, which ends the run first.
+    Force,
 }
 
 /// Who is killed.
@@ -33,7 +35,9 @@ const ERRORS: [Errno; 5] = [Errno::ENOSPC, Errno::EMFILE, Errno::ENOMEM, Errno::
 
 /// All that is tried while the operation is going on.
 pub(super) fn rows(operation: Operation) -> impl Iterator<Item = (Point, Fault)> {
-    let points = Point::ALL.iter().copied().filter(move |point| operation_of(*point) == operation);
+    // By force a run is ended as by a stop; what follows is the removal of one that has ended.
+    let walked = if operation == Operation::Force { Operation::Stop } else { operation };
+    let points = Point::ALL.iter().copied().filter(move |point| operation_of(*point) == walked);
     points.flat_map(|point| {
         let errors = ERRORS.into_iter().filter(move |_| can_fail(point)).map(Fault::Fail);
         victims(point).iter().copied().map(Fault::Kill).chain(errors).map(move |fault| (point, fault))
@@ -82,7 +86,6 @@ fn can_fail(point: Point) -> bool {
             | P::ShimCreated
             | P::ShimStarted
             | P::StartDone
-            | P::ExecAsk
             | P::ShimExecStarted
             | P::ExecStarted
             | P::ExecEnded
@@ -90,27 +93,34 @@ fn can_fail(point: Point) -> bool {
             | P::ShimExited
             | P::ShimTell
             | P::EndShown
-            | P::RemoveMark
             | P::RemoveVolumes
             | P::RemoveDone
     )
 }
 
-/// Who has a part in the step, and may die at it.
+/// Who may die at the step: a shim only while there is one for certain.
 fn victims(point: Point) -> &'static [Victim] {
     use Point as P;
-    match (operation_of(point), point) {
-        (Operation::Create | Operation::Remove, _) => &[Victim::Daemon],
-        (Operation::Start, P::StartSpawn | P::SpawnerFork) => &[Victim::Daemon, Victim::Spawner],
-        (
-            Operation::Start,
-            P::StartJournal | P::StartVolumes | P::StartFiles | P::StartNamespace | P::StartConnect,
-        ) => &[Victim::Daemon],
-        (Operation::Start, _) => &[Victim::Daemon, Victim::Spawner, Victim::Shim],
-        (Operation::Stop, P::EndNetwork | P::EndVolumes | P::EndGroups | P::EndDirectory) => {
-            &[Victim::Daemon]
+    let without_shim = matches!(
+        point,
+        P::StartJournal
+            | P::StartVolumes
+            | P::StartFiles
+            | P::StartNamespace
+            | P::StartConnect
+            | P::StartSpawn
+            | P::SpawnerFork
+            | P::EndNetwork
+            | P::EndVolumes
+            | P::EndGroups
+            | P::EndDirectory
+            | P::StoreStatus
+            | P::EndShown
+    );
+    match operation_of(point) {
+        Operation::Start | Operation::Exec | Operation::Stop if !without_shim => {
+            &[Victim::Daemon, Victim::Spawner, Victim::Shim]
         }
-        (Operation::Stop, P::StoreStatus | P::EndShown) => &[Victim::Daemon],
-        (Operation::Exec | Operation::Stop, _) => &[Victim::Daemon, Victim::Shim],
+        _ => &[Victim::Daemon, Victim::Spawner],
     }
 }

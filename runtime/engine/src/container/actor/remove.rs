@@ -57,7 +57,6 @@ impl Actor {
         // What an earlier attempt could not take back.
         self.undo().await;
         let with_volumes = self.with_volumes || self.record.config.host.auto_remove;
-        fault::pass(Point::RemoveMark);
         self.mark_volumes(with_volumes).await;
         let removed = self.forget().await;
         if let Err(error) = removed {

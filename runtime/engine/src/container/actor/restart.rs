@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use beeline_spawn::fault::{self, Point};
 use tokio::time::Instant;
 
 use super::Actor;
@@ -30,6 +31,7 @@ impl Actor {
     /// The user wants the container's end: it is remembered before it is brought about, so that a daemon that finds the
     /// container ended knows why.
     pub(super) async fn remember_stop(&mut self) {
+        fault::pass(Point::StopRemember);
         if !self.runtime.stopped {
             self.runtime.stopped = true;
             if !self.record.config.host.restart_policy.is_none() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use beeline_spawn::fault::{self, Point};
+use beeline_spawn::fault::Point;
 use beeline_spawn::protocol::Request;
 use nix::libc::SIGKILL;
 use nix::libc::SIGTERM;
@@ -47,7 +47,6 @@ impl Actor {
         }
         let signal = request.signal.unwrap_or_else(|| self.stop_signal());
         let seconds = request.timeout.or(self.record.config.stop_timeout).unwrap_or(TIMEOUT);
-        fault::pass(Point::StopRemember);
         self.remember_stop().await;
         if let Err(error) = self.signal(signal).await {
             let _ = reply.send(Err(error));

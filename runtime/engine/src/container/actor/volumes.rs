@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use beeline_spawn::fault::Point;
+
 use super::Actor;
 use crate::container::mounts::UserMount;
 use crate::container::volumes::{anonymous, release};
-use crate::error::Error;
+use crate::error::{Error, fault};
 use crate::volume::VolumeConfig;
 
 impl Actor {
@@ -71,7 +73,11 @@ impl Actor {
                 volume.is_some_and(|volume| volume.users().iter().all(|user| *user == self.record.id))
             };
             let Some(name) = anonymous(mount).filter(|name| alone(name)) else { continue };
-            if let Err(error) = self.shared.volumes.mark(name, Some(self.record.id.clone())).await {
+            let marked = match fault(Point::RemoveMark) {
+                Ok(()) => self.shared.volumes.mark(name, Some(self.record.id.clone())).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = marked {
                 tracing::warn!(volume = name, error = error.full(), "the volume is not marked");
             }
         }
