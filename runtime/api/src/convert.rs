@@ -1,5 +1,6 @@
 //! Between the API's types and the engine's: functions from one to the other, and nothing else.
 
+pub(crate) mod capture;
 pub(crate) mod container;
 pub(crate) mod create;
 pub(crate) mod event;

@@ -112,6 +112,7 @@ fn system_routes() -> Router<App> {
         .route("/networks/{name}", get(network::inspect).delete(network::remove))
         .route("/networks/{name}/connect", post(network::connect))
         .route("/networks/{name}/disconnect", post(network::disconnect))
+        .route("/beeline/containers/{name}/capture", post(container::capture::capture))
         .route("/beeline/ports", get(port::list))
         .route("/beeline/rules", get(port::rules))
         .route("/beeline/stats", get(overview::stats))

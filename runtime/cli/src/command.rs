@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod attach;
+mod capture;
 mod commit;
 mod cp;
 mod create;
@@ -99,6 +100,8 @@ pub(crate) enum Command {
     Flows(flows::Flows),
     /// Show what was dropped last, why, and what to do about it
     Drops(drops::Drops),
+    /// Write a container's packets as pcapng, for tcpdump or Wireshark
+    Capture(capture::Capture),
     /// Show what containers use, live
     Stats(stats::Stats),
     /// List images
@@ -157,6 +160,7 @@ impl Command {
             Self::Ports(ports) => ports.run(client).await,
             Self::Flows(flows) => flows.run(client).await,
             Self::Drops(drops) => drops.run(client).await,
+            Self::Capture(capture) => capture.run(client).await,
             Self::Stats(stats) => stats.run(client).await,
             Self::Images(images) => images.run(client).await,
             Self::Import(import) => import.run(client).await,

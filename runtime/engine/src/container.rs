@@ -14,7 +14,7 @@ mod merge;
 pub(crate) mod mode;
 pub(crate) mod mounts;
 mod names;
-mod namespaces;
+pub(crate) mod namespaces;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod ports;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod capture;
 mod clock;
 mod container;
 mod database;
@@ -32,13 +33,15 @@ mod volume;
 mod wait;
 
 pub use beeline_net::{
-    Acceleration, Action, DropReason, Guard, InvalidSource, PeerScope, Phase, RefusingRule, Rules, Scope,
-    Timeouts, Volume, parse_sources,
+    Acceleration, Action, CAPTURE_SNAPLEN, CaptureCounters, CaptureFilter, CaptureInterface, CaptureProtocol,
+    CapturedPacket, Direction, DropReason, Guard, InvalidSource, LinkType, PeerScope, Phase, RefusingRule,
+    Rules, Scope, Timeouts, Volume, parse_sources,
 };
 
 pub use attach::{AttachOptions, Attachment};
 pub use beeline_image::files::{Change, ChangeKind, FileStat};
 pub use beeline_net::Watch;
+pub use capture::{Capture, CaptureEnd, CaptureRequest, Captured};
 pub use clock::Moment;
 pub use container::config::{
     ContainerConfig, CreateContainer, DeviceLimit, DeviceRequest, Healthcheck, HostConfig, LogDriver,

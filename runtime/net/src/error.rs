@@ -167,6 +167,20 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A capture of what there cannot be.
+    #[error("cannot capture: {reason}")]
+    InvalidCapture {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A system call of a capture.
+    #[error("{operation}")]
+    Capture {
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// The resolver cannot listen.
     #[error("listen for the name queries of containers on {gateway}: has the host this address?")]
     Resolver {
@@ -240,12 +254,14 @@ impl Error {
             | Self::NoAddresses { .. }
             | Self::Families { .. }
             | Self::InvalidDevice { .. }
+            | Self::InvalidCapture { .. }
             | Self::InvalidInstance { .. }
             | Self::SubnetTooSmall { .. } => ErrorKind::InvalidParameter,
             Self::NotPublished { .. } | Self::UnknownNetwork { .. } => ErrorKind::NotFound,
             Self::Bind { .. }
             | Self::Netlink { .. }
             | Self::Namespace { .. }
+            | Self::Capture { .. }
             | Self::Resolver { .. }
             | Self::DeviceGone { .. }
             | Self::Datapath(_)

@@ -7,6 +7,7 @@
 pub mod datapath;
 pub mod dns;
 
+mod capture;
 mod error;
 mod firewall;
 mod host;
@@ -20,6 +21,10 @@ mod spec;
 mod subnet;
 mod sysctl;
 
+pub use capture::{
+    CAPTURE_LATENCY, CAPTURE_SNAPLEN, Capture, CaptureBlock, CaptureCounters, CaptureFilter,
+    CaptureInterface, CaptureProtocol, CaptureSpec, CapturedPacket, Direction, LinkType,
+};
 pub use datapath::{
     Acceleration, Connections, Direction, DropReason, EndpointCounters, EventLoss, FlowEnds, FlowPair,
     FlowRecord, Group, GuardMode, Histogram, LogLevel, NetworkFlows, Observed, PairEnd, PeerScope, Phase,

@@ -76,7 +76,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Runs what may block beside the asynchronous runtime.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     task: &'static str,
     function: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

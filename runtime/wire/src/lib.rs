@@ -24,6 +24,7 @@ pub mod image;
 pub mod message;
 pub mod network;
 pub mod overview;
+pub mod pcapng;
 pub mod ports;
 pub mod stats;
 pub mod stdcopy;

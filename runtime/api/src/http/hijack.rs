@@ -140,7 +140,8 @@ async fn shuttle(
     }
 }
 
-async fn send(body: Body, to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+/// Sends a body over an upgraded connection.
+pub(crate) async fn send(body: Body, to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         to.write_all(&chunk.map_err(std::io::Error::other)?).await?;

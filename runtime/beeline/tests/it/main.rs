@@ -16,6 +16,7 @@ mod api;
 mod bed;
 mod bombs;
 mod browser;
+mod capture;
 mod client;
 mod compose;
 mod continuity;

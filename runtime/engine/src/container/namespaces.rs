@@ -1,10 +1,11 @@
-//! Whose PID and IPC namespaces a container has.
+//! Whose namespaces a container has.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use beeline_net::Netns;
 use nix::fcntl::{OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
@@ -140,7 +141,7 @@ fn failed(kind: &str, error: &Error) -> Error {
     if matches!(error, Error::Conflict(_)) { Error::Conflict(text) } else { Error::Invalid(text) }
 }
 
-pub(super) fn running(shared: &Shared, reference: &str) -> Result<std::sync::Arc<ContainerView>, Error> {
+pub(crate) fn running(shared: &Shared, reference: &str) -> Result<std::sync::Arc<ContainerView>, Error> {
     let view = shared.directory.find(reference)?.view();
     if view.status.state.is_running() { Ok(view) } else { Err(not_running(&view)) }
 }
@@ -163,6 +164,15 @@ fn donated(shared: &Shared, view: &ContainerView) -> Result<PathBuf, Error> {
         "container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
         view.id
     )))
+}
+
+/// The network namespace of a container that runs; none if it has ended since it was viewed.
+pub(crate) fn network(shared: &Shared, view: &ContainerView) -> Option<Netns> {
+    let netns = Netns::of_process(view.status.pid).ok()?;
+    // Still the same run: what was opened is not of a later process with its number.
+    let now = shared.directory.find(view.id.as_str()).ok()?.view();
+    let same = now.status.state.is_running() && now.status.started_at == view.status.started_at;
+    same.then_some(netns)
 }
 
 pub(super) fn open(view: &ContainerView, kind: &str) -> Result<File, Error> {

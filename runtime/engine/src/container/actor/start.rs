@@ -21,7 +21,7 @@ use super::network::{Joined, Plan};
 use super::{Actor, now};
 use crate::container::config::ContainerConfig;
 use crate::container::log;
-use crate::container::namespaces::{Held, Shares};
+use crate::container::namespaces::{self, Held, Shares};
 use crate::container::policy::Policy;
 use crate::container::ports::{self, PublishRequest, Published};
 use crate::container::prepare::Preparation;
@@ -246,13 +246,9 @@ impl Actor {
 
     /// The network namespace of another container that runs.
     fn namespace_of(&self, other: &ContainerView) -> Result<Netns, Error> {
-        let ended =
-            || Error::Conflict(format!("cannot join network of a non running container: {}", other.id));
-        let netns = Netns::of_process(other.status.pid).map_err(|_| ended())?;
-        // Still the same run: what was opened is not of a later process with its number.
-        let now = self.shared.directory.find(other.id.as_str())?.view();
-        let same = now.status.state.is_running() && now.status.started_at == other.status.started_at;
-        if same { Ok(netns) } else { Err(ended()) }
+        namespaces::network(&self.shared, other).ok_or_else(|| {
+            Error::Conflict(format!("cannot join network of a non running container: {}", other.id))
+        })
     }
 
     /// Connects the namespace with networks.
