@@ -94,6 +94,7 @@ fn everything(group: &Path) -> String {
         daemon_rules: vec![Rule { action: "deny".into(), source: "10.0.0.0/8".into(), hits: 1 }],
         programs: vec![ProgramRuns { program: "connect4", runs: 2, seconds: 0.5 }],
         networks: vec![Network { name: "bridge".into(), flows: 1, quota: 2 }],
+        event_losses: vec![("flow", "rate", 4)],
         ..Datapath::default()
     };
     let snapshot = Snapshot {
