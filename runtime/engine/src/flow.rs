@@ -4,6 +4,7 @@
 //! which are counted, and holds up nobody. Refusals are always told, and the last ones are remembered.
 
 mod hint;
+mod pairs;
 mod resolve;
 
 use std::collections::VecDeque;
@@ -21,6 +22,9 @@ use crate::identity::{ContainerId, ContainerName};
 use crate::shared::Shared;
 
 pub use hint::hint;
+use pairs::Pairs;
+pub(crate) use pairs::pairs;
+pub use pairs::{Pair, Party};
 
 /// How many refusals are remembered.
 const REMEMBERED: usize = 256;
@@ -40,7 +44,7 @@ pub struct FlowEnd {
 }
 
 /// A container at one end of a flow.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FlowContainer {
     /// Its id.
     pub id: ContainerId,
@@ -115,6 +119,7 @@ pub(crate) struct Flows {
     /// The listener to the datapath.
     datapath: OnceLock<Listener>,
     lost: AtomicU64,
+    pairs: Mutex<Pairs>,
 }
 
 impl Default for Flows {
@@ -126,6 +131,7 @@ impl Default for Flows {
             listeners: Mutex::default(),
             datapath: OnceLock::new(),
             lost: AtomicU64::new(0),
+            pairs: Mutex::default(),
         }
     }
 }
@@ -151,6 +157,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), Error> {
 
 impl Flows {
     fn tell(&self, event: FlowEvent) {
+        lock(&self.pairs).take(&event);
         let event = Arc::new(event);
         if matches!(event.change, FlowChange::Dropped { .. }) {
             // Remembered and sent under one lock: a listener sees each event once, in order.
@@ -163,6 +170,11 @@ impl Flows {
         }
         // Nobody listening is no error.
         let _ = self.all.send(event);
+    }
+
+    /// What was refused last, the oldest first.
+    pub(crate) fn recent_drops(&self) -> Vec<Arc<FlowEvent>> {
+        lock(&self.recent).iter().cloned().collect()
     }
 
     /// How many events slow listeners have lost.
@@ -211,6 +223,11 @@ impl FlowStream {
         Self { shared: shared.clone(), past, live, wants_flows: false }
     }
 
+    /// Counts events that the listener had to lose itself.
+    pub fn lose(&self, count: u64) {
+        self.shared.flows.lost.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// The next remembered event, without waiting.
     pub fn next_past(&mut self) -> Option<Arc<FlowEvent>> {
         self.past.pop_front()
@@ -224,9 +241,7 @@ impl FlowStream {
         loop {
             match self.live.recv().await {
                 Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(lost)) => {
-                    self.shared.flows.lost.fetch_add(lost, Ordering::Relaxed);
-                }
+                Err(broadcast::error::RecvError::Lagged(lost)) => self.lose(lost),
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }

@@ -59,7 +59,7 @@ pub use error::{Error, Kind};
 pub use event::{Event, EventStream, EventSubject};
 pub use exec::{ExecConfig, ExecState, ExecStream, ExecView};
 pub use files::{CommitContainer, ContainerFiles};
-pub use flow::{FlowChange, FlowContainer, FlowEnd, FlowEvent, FlowStream, hint};
+pub use flow::{FlowChange, FlowContainer, FlowEnd, FlowEvent, FlowStream, Pair, Party, hint};
 pub use identity::{ContainerId, ContainerName, InstanceId};
 pub use image::{ImageLoad, ImageView, ImportImage, RemovedImage};
 pub use info::EngineInfo;

@@ -1,7 +1,10 @@
 //! Flows, for whoever listens.
 
+use std::sync::Arc;
+
 use super::Engine;
-use crate::flow::FlowStream;
+use crate::error::Error;
+use crate::flow::{self, FlowEvent, FlowStream, Pair};
 
 impl Engine {
     /// What containers have to do with whom from now on, and what is refused.
@@ -14,6 +17,21 @@ impl Engine {
     #[must_use]
     pub fn drops(&self) -> FlowStream {
         FlowStream::of_drops(&self.shared)
+    }
+
+    /// What was refused last, the oldest first.
+    #[must_use]
+    pub fn recent_drops(&self) -> Vec<Arc<FlowEvent>> {
+        self.shared.flows.recent_drops()
+    }
+
+    /// Who has talked to whom since somebody began to ask, the most talkative first. Conversations are noted for half a
+    /// minute from each call on; the first one finds none.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn pairs(&self) -> Result<Vec<Pair>, Error> {
+        flow::pairs(&self.shared)
     }
 
     /// What could not be told: what it is, why, and how much.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use beeline_net::{Direction, FlowRecord, Phase, Refusal, Told};
+use beeline_net::{Direction, FlowRecord, Phase, Refusal, Told, Volume};
 use jiff::Timestamp;
 
 use super::{FlowChange, FlowContainer, FlowEnd, FlowEvent};
@@ -89,18 +89,26 @@ pub(super) fn event(names: &mut Names, told: &Told) -> FlowEvent {
     }
 }
 
-fn flow(names: &mut Names, record: &FlowRecord) -> FlowEvent {
+/// Source and destination.
+pub(super) fn ends(names: &mut Names, record: &FlowRecord) -> (FlowEnd, FlowEnd) {
     let (inside, wire) = (record.inside, record.wire);
-    let (source, destination, sent, received) = match record.direction {
-        Direction::Out => {
-            let ends = (names.end(inside.local, wire.local), names.end(inside.remote, wire.remote));
-            (ends.0, ends.1, record.sent, record.received)
-        }
-        Direction::In => {
-            let ends = (names.end(wire.remote, inside.remote), names.end(wire.local, inside.local));
-            (ends.0, ends.1, record.received, record.sent)
-        }
-    };
+    match record.direction {
+        Direction::Out => (names.end(inside.local, wire.local), names.end(inside.remote, wire.remote)),
+        Direction::In => (names.end(wire.remote, inside.remote), names.end(wire.local, inside.local)),
+    }
+}
+
+/// What went from source to destination, and back.
+pub(super) fn volumes(record: &FlowRecord) -> (Volume, Volume) {
+    match record.direction {
+        Direction::Out => (record.sent, record.received),
+        Direction::In => (record.received, record.sent),
+    }
+}
+
+fn flow(names: &mut Names, record: &FlowRecord) -> FlowEvent {
+    let (source, destination) = ends(names, record);
+    let (sent, received) = volumes(record);
     let change = match record.phase {
         Phase::Began | Phase::Found => FlowChange::Began { is_found: record.phase == Phase::Found },
         phase => FlowChange::Ended { phase, duration: record.duration, sent, received },

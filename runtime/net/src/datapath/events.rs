@@ -223,8 +223,22 @@ impl Datapath {
             // What was said until this very moment is in it.
             let last = syscall::take::<Tuple, Conversation>(table.as_fd(), &tuple)
                 .map_err(|source| Error::Flows { operation: "take conversations from", source })?;
-            records.extend(last.map(|last| ended(clock, phase, &tuple, &last)));
+            records.extend(last.map(|last| record(clock, phase, &tuple, &last)));
         }
+        Ok(records)
+    }
+
+    /// The conversations that go on, and what they have carried so far.
+    ///
+    /// # Errors
+    /// [`Error::Flows`], [`Error::Pins`].
+    pub fn present_flows(&self) -> Result<Vec<FlowRecord>, Error> {
+        let clock = Clock::read()?;
+        let mut records = Vec::new();
+        syscall::for_each_in_batches::<Tuple, Conversation>(&self.conversations()?, |tuple, conversation| {
+            records.push(record(clock, Phase::Found, tuple, conversation));
+        })
+        .map_err(|source| Error::Flows { operation: "read the conversations among", source })?;
         Ok(records)
     }
 
@@ -284,11 +298,11 @@ fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
 
 fn begun(clock: Clock, event: &Begun) -> FlowRecord {
     let phase = if event.conversation.is_found == 0 { Phase::Began } else { Phase::Found };
-    let record = ended(clock, phase, &event.inside, &event.conversation);
+    let record = record(clock, phase, &event.inside, &event.conversation);
     FlowRecord { time: clock.time(event.conversation.began), ..record }
 }
 
-fn ended(clock: Clock, phase: Phase, inside: &Tuple, conversation: &Conversation) -> FlowRecord {
+fn record(clock: Clock, phase: Phase, inside: &Tuple, conversation: &Conversation) -> FlowRecord {
     FlowRecord {
         time: clock.time(conversation.last_seen),
         phase,

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Inner, Net};
 use crate::{
-    Error, EventLoss,
+    Error, EventLoss, FlowRecord,
     datapath::{Events, Told},
 };
 
@@ -60,6 +60,14 @@ impl Net {
             .spawn(move || run(&of_thread, events, hear))
             .map_err(|_| Error::Task { task: "listen to the datapath" })?;
         Ok(listener)
+    }
+
+    /// The conversations that go on while somebody wants to know of them, and what they have carried so far.
+    ///
+    /// # Errors
+    /// [`Error::Datapath`].
+    pub fn present_flows(&self) -> Result<Vec<FlowRecord>, Error> {
+        Ok(self.inner.datapath.present_flows()?)
     }
 
     /// What the programs could not tell, by what it is and why.
