@@ -7,6 +7,7 @@
 
 mod app;
 mod convert;
+mod export;
 mod http;
 mod listener;
 mod metrics;
@@ -16,6 +17,7 @@ mod route;
 mod router;
 mod serve;
 
+pub use export::{Export, Exporter};
 pub use listener::{HostAddr, InvalidHost, ListenError, Listener};
 pub use metrics::{MetricsOptions, WebConfig, WebConfigError, serve_metrics};
 pub use serve::serve;

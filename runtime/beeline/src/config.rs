@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use beeline_api::{HostAddr, InvalidHost};
+use beeline_api::{Export, HostAddr, InvalidHost};
 use beeline_engine::{
     Acceleration, AddressPool, Guard, InstanceId, LogDriver, Rules, SecurityDefaults, Timeouts, Watch,
 };
@@ -19,6 +19,7 @@ use clap::Parser;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 
+mod export;
 mod log_level;
 mod metrics;
 mod policy;
@@ -29,6 +30,7 @@ mod tests;
 mod timeouts;
 mod watch;
 
+use export::{ExportFlags, ExportKeys, export};
 pub(crate) use log_level::LogLevel;
 pub(crate) use metrics::MetricsSettings;
 use metrics::{MetricsFlags, MetricsKeys, Switch, metrics};
@@ -115,6 +117,8 @@ pub(crate) struct Flags {
     security: SecurityFlags,
     #[command(flatten)]
     watch: WatchFlags,
+    #[command(flatten)]
+    export: ExportFlags,
     /// How many connections can be tracked at once [default: 262144]
     #[arg(long, value_name = "NUMBER")]
     conntrack_entries: Option<u32>,
@@ -172,6 +176,7 @@ struct File {
     conntrack_timeouts: Option<BTreeMap<String, String>>,
     latency_histograms: Option<bool>,
     program_statistics: Option<bool>,
+    flow_export: ExportKeys,
 }
 
 /// What the daemon runs with.
@@ -202,6 +207,7 @@ pub(crate) struct Settings {
     pub(crate) security: SecurityDefaults,
     pub(crate) conntrack_timeouts: Timeouts,
     pub(crate) watch: Watch,
+    pub(crate) export: Option<Export>,
 }
 
 impl Settings {
@@ -279,6 +285,7 @@ impl Settings {
             security: security(flags.security, keys)?,
             conntrack_timeouts: timeouts(flags.conntrack_timeout, file.conntrack_timeouts)?,
             watch: watch(&flags.watch, file.latency_histograms, file.program_statistics)?,
+            export: export(flags.export, file.flow_export)?,
             run,
         })
     }

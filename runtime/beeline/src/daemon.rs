@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use beeline_api::Listener;
+use beeline_api::{Exporter, Listener};
 use beeline_engine::{Engine, EngineConfig};
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -63,6 +63,7 @@ async fn run(settings: Settings) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let config = engine_config(&settings)?;
+    let exporter = settings.export.clone().map(Exporter::open).transpose().context("open flow-export")?;
     let engine = tokio::select! {
         engine = Engine::open(config) => engine?,
         _ = terminate.recv() => return Ok(()),
@@ -76,6 +77,7 @@ async fn run(settings: Settings) -> Result<()> {
     }
     let metrics = serve_metrics(&settings, &engine, &stop).await?;
     let api = tokio::spawn(beeline_api::serve(listeners, engine.clone(), stop.clone()));
+    let export = exporter.map(|exporter| tokio::spawn(exporter.run(engine.clone(), stop.clone())));
     notify_ready();
     let hosts = settings.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %hosts, "ready");
@@ -89,6 +91,9 @@ async fn run(settings: Settings) -> Result<()> {
     api.await.context("serve the API")?;
     if let Some(metrics) = metrics {
         metrics.await.context("serve the metrics")?;
+    }
+    if let Some(export) = export {
+        export.await.context("export the flows")?;
     }
     engine.shutdown().await.context("shut down the engine")
 }

@@ -26,7 +26,7 @@ pub(crate) mod seccomp;
 mod security;
 pub(crate) mod shim;
 pub(crate) mod signal;
-mod size;
+pub(crate) mod size;
 pub(crate) mod status;
 mod support;
 mod sysctl;

@@ -50,6 +50,7 @@ pub use container::config::{
 pub use container::filter::{Filters, ListOptions};
 pub use container::health::{Health, HealthStatus, Probe};
 pub use container::log::log_drivers;
+pub use container::size::parse as parse_size;
 pub use container::status::{ContainerState, ContainerStatus};
 pub use container::top::Top;
 pub use container::validate::check_cgroup_parent;

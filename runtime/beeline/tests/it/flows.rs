@@ -1,13 +1,13 @@
-//! `beeline flows` and `beeline drops`: what containers have to do with whom, and what is refused.
+//! `beeline flows`, `beeline drops` and the export: what containers have to do with whom, and what is refused.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS};
+use beeline_testbed::{CLIENT_ADDRESS, Daemon, HOST_ADDRESS};
 use serde_json::Value;
 
-use crate::bed::{Bed, shell};
+use crate::bed::{Bed, binary, shell};
 use crate::metrics::{SCRAPE, series};
 
 /// A command of ours that goes on until this value ends.
@@ -222,4 +222,44 @@ fn drops_are_remembered_with_reason_rule_and_what_to_do_and_followed() {
     drop(follow);
     bed.docker_ok(&["rm", "-f", "secret"]);
     end(bed);
+}
+
+#[test]
+fn flows_and_events_are_exported_to_files_that_are_rotated() {
+    let Some(mut bed) = Bed::without_daemon() else { return };
+    let path = bed.dirs.path().join("export/flows.jsonl");
+    let config =
+        format!(r#"{{ "flow-export": {{ "to": "{}", "max-size": "64k", "max-file": 2 }} }}"#, path.display());
+    fs::write(bed.dirs.config(), config).unwrap();
+    let failed = Daemon::start(&binary(), &bed.topology, &bed.dirs, &[]).unwrap_err();
+    assert!(format!("{failed:#}").contains("open flow-export"), "{failed:#}");
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    bed.start();
+    bed.docker_ok(&["run", "-d", "--name", "web", "-p", "8080:80", "beeline/whoami"]);
+    let url = format!("http://{HOST_ADDRESS}:8080/");
+    bed.in_client(&format!("curl -sS --max-time 5 {url}"));
+    let lines = |path: &PathBuf| -> Vec<Value> {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let end = bed.eventually("the flow's end", || {
+        let is_end = |line: &Value| line["flow"]["Event"] == "end";
+        lines(&path).into_iter().find(is_end).map(|line| line["flow"].clone())
+    });
+    assert_eq!(
+        (&end["Source"]["Address"], &end["Destination"]["ContainerName"]),
+        (&CLIENT_ADDRESS.into(), &"web".into())
+    );
+    let started = |line: &Value| {
+        line["event"]["Action"] == "start" && line["event"]["Actor"]["Attributes"]["name"] == "web"
+    };
+    assert!(lines(&path).iter().any(started), "{}", fs::read_to_string(&path).unwrap());
+
+    bed.in_client(&format!("for i in $(seq 150); do curl -sS -o /dev/null --max-time 5 {url} || exit; done"));
+    let before = path.with_extension("jsonl.1");
+    bed.eventually("another file", || before.exists().then_some(()));
+    assert!(lines(&before).iter().any(started), "the first lines are there");
+    let size = fs::metadata(&before).unwrap().len();
+    assert!((32 << 10..=64 << 10).contains(&size), "{size}");
+    bed.docker_ok(&["rm", "-f", "web"]);
 }

@@ -1,7 +1,8 @@
 //! Sizes as Docker writes them.
 
 /// The bytes of `10m`, `1g`, `512k`, `64b` or a plain number; units are powers of 1024.
-pub(crate) fn parse(text: &str) -> Option<u64> {
+#[must_use]
+pub fn parse(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|character: char| character.is_ascii_alphabetic());
     let factor: u64 = match &lower[digits.len()..] {
