@@ -87,6 +87,22 @@ points! {
     ExecStarted,
     /// The daemon knows that the exec has ended.
     ExecEnded,
+    /// It is connected with a further network.
+    ConnectAttach,
+    /// Its default route and its ports follow a new connection.
+    ConnectRoutes,
+    /// A new connection is stored.
+    ConnectRecord,
+    /// The daemon knows a new connection.
+    ConnectDone,
+    /// That it is taken off a network is stored.
+    DisconnectRecord,
+    /// Its device on a network is removed.
+    DisconnectDevice,
+    /// Its default route and its ports follow a lost connection.
+    DisconnectRoutes,
+    /// The daemon knows a lost connection.
+    DisconnectDone,
     /// A container is to be stopped.
     StopRemember,
     /// The shim is asked to signal init.

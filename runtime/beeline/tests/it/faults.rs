@@ -25,6 +25,16 @@ fn an_exec_that_goes_wrong_at_any_step_leaves_its_container_as_it_is() {
 }
 
 #[test]
+fn a_running_container_is_on_a_network_or_not_whatever_goes_wrong_while_it_is_connected() {
+    row::walk(Operation::Connect);
+}
+
+#[test]
+fn a_running_container_is_on_a_network_or_not_whatever_goes_wrong_while_it_is_disconnected() {
+    row::walk(Operation::Disconnect);
+}
+
+#[test]
 fn a_stop_that_goes_wrong_at_any_step_can_be_repeated() {
     row::walk(Operation::Stop);
 }

@@ -54,6 +54,9 @@ pub(crate) struct Runtime {
     pub(crate) journalled: bool,
     /// Its place on networks, by their ids.
     pub(crate) connections: BTreeMap<String, Connection>,
+    /// Its addresses on a network that it is being put on, or taken off, while it runs: after a crash there is no such
+    /// connection, but its default route, ports and files may not know.
+    pub(crate) moving: Option<Lease>,
     /// Ports that are open while it runs.
     pub(crate) published: Vec<Published>,
     /// Ports it had in the last run, which it gets again when its restart policy starts it.

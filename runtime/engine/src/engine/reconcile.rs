@@ -54,7 +54,7 @@ pub(super) async fn reconcile(shared: &Arc<Shared>, stored: Vec<(Record, Runtime
         tracing::warn!("{warning}");
     }
     shared.observe_only(&running.iter().map(Actor::cgroup_path).collect::<Vec<_>>());
-    join_all(running.iter().map(Actor::resume_names)).await;
+    join_all(running.iter_mut().map(Actor::resume_names)).await;
     join_all(running.iter().map(Actor::keep_volumes)).await;
     volume::settle(shared).await;
     let count = running.len();

@@ -64,6 +64,27 @@ async fn client(from: Ipv4Addr, to: SocketAddr) -> UdpSocket {
 }
 
 #[tokio::test]
+async fn fifteen_hundred_members_of_a_network_find_each_other() {
+    const COUNT: u32 = 1500;
+    let resolver = Resolver::new(ResolverConfig::default());
+    let zone = Zone { network: 1, name: "net".into(), subnets: Vec::new(), internal: true };
+    let to = resolver.add_network(zone, Some(Ipv4Addr::LOCALHOST)).unwrap().unwrap();
+    let (address, name) =
+        (|number| Ipv4Addr::from(0x7f01_0001 + number), |number| format!("member-{number}"));
+    for number in 0..COUNT {
+        resolver.set_member(member(&name(number), address(number), &[])).unwrap();
+    }
+    for number in 0..COUNT {
+        let other = (number + 751) % COUNT;
+        let asker = client(address(number), to.into()).await;
+        asker.send(&question(number as u16, &name(other))).await.unwrap();
+        let answer = answer(&asker).await;
+        let found: Vec<_> = answer.answers.iter().map(|record| record.data.ip_addr()).collect();
+        assert_eq!(found, [Some(address(other).into())], "{} asks for {}", name(number), name(other));
+    }
+}
+
+#[tokio::test]
 async fn a_container_that_asks_too_much_takes_no_place_of_others() {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (resolver, address) = resolver(silent.local_addr().unwrap());

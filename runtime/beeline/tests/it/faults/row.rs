@@ -22,6 +22,14 @@ const CONTAINER: &str = r#"{
 
 const EXEC: &str = r#"{"Cmd": ["sleep", "0.01"]}"#;
 
+/// That a container is put on a network, by which its default route leads then.
+const CONNECT: &str = r#"{"Container": "box", "EndpointConfig": {"GwPriority": 1}}"#;
+const DISCONNECT: &str = r#"{"Container": "box"}"#;
+
+/// That network, and the way by it.
+const NETWORK: [&str; 3] = ["--subnet", "10.96.0.0/24", "further"];
+const GATEWAY: &str = "default via 10.96.0.1 ";
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Goes through all rows of an operation with one bed.
@@ -31,6 +39,7 @@ pub(super) fn walk(operation: Operation) {
     let mut walk = Walk { bed, file, before: Vec::new() };
     walk.start();
     walk.bed.busybox();
+    walk.bed.docker_ok(&[&["network", "create"][..], &NETWORK].concat());
     // What a container leaves by intent, like the device of its network, is made once.
     walk.asked(Operation::Create);
     walk.asked(Operation::Start);
@@ -87,7 +96,10 @@ impl Walk {
         let before: &[Operation] = match operation {
             Operation::Create => &[],
             Operation::Start | Operation::Remove => &[Operation::Create],
-            Operation::Exec | Operation::Stop | Operation::Force => &[Operation::Create, Operation::Start],
+            Operation::Exec | Operation::Connect | Operation::Stop | Operation::Force => {
+                &[Operation::Create, Operation::Start]
+            }
+            Operation::Disconnect => &[Operation::Create, Operation::Start, Operation::Connect],
         };
         before.iter().for_each(|operation| self.asked(*operation));
     }
@@ -162,8 +174,20 @@ impl Walk {
         if !groups.contains(&id) {
             return Err(format!("its init does not run: {inspect:?}"));
         }
-        let output = self.bed.docker(&["exec", "box", "echo", "true"]);
-        if output.text() == "true" { Ok(()) } else { Err(format!("it does not execute: {output}")) }
+        let output = self.bed.docker(&["exec", "box", "sh", "-c", "ls /sys/class/net && ip route"]);
+        if !output.status.success() {
+            return Err(format!("it does not execute: {output}"));
+        }
+        let text = output.text();
+        let devices = text.lines().filter(|line| line.starts_with("eth")).count();
+        let networks = inspect.field("/NetworkSettings/Networks").as_object().map_or(0, serde_json::Map::len);
+        let leads = text.lines().filter(|line| line.starts_with("default ")).count() == 1
+            && text.contains(GATEWAY) == is_further(&inspect);
+        if devices == networks && leads {
+            Ok(())
+        } else {
+            Err(format!("it is elsewhere: {inspect:?}: {text}"))
+        }
     }
 
     fn is_in_a_group(&self, id: &str) -> bool {
@@ -173,12 +197,14 @@ impl Walk {
 
     /// Whatever became of it, the operation can be done now.
     fn repeat(&self, operation: Operation, what: &str) {
-        let exists = self.get("/containers/box/json").status == 200;
-        let running = self.get("/containers/box/json").field("/State/Running") == true;
+        let inspect = self.get("/containers/box/json");
+        let (exists, running) = (inspect.status == 200, inspect.field("/State/Running") == true);
         let (wanted, reached) = match operation {
             Operation::Create => (!exists, true),
             Operation::Start => (!running, true),
             Operation::Exec | Operation::Stop => (running, operation == Operation::Exec && running),
+            Operation::Connect => (!is_further(&inspect), true),
+            Operation::Disconnect => (is_further(&inspect), false),
             Operation::Remove | Operation::Force => (exists, false),
         };
         if wanted {
@@ -188,6 +214,7 @@ impl Walk {
         let now = self.get("/containers/box/json");
         let reaches = match operation {
             Operation::Create | Operation::Remove | Operation::Force => now.status == 200,
+            Operation::Connect | Operation::Disconnect => is_further(&now),
             Operation::Start | Operation::Exec | Operation::Stop => now.field("/State/Running") == true,
         };
         assert_eq!(reaches, reached, "after {what}: {now:?}");
@@ -228,6 +255,11 @@ impl Walk {
     }
 }
 
+/// Whether a container is on the further network.
+fn is_further(inspect: &Answer) -> bool {
+    inspect.field("/NetworkSettings/Networks/further").is_object()
+}
+
 /// Asks for the operation on the container `box`.
 fn request(socket: &std::path::Path, operation: Operation) -> io::Result<Answer> {
     match operation {
@@ -235,6 +267,8 @@ fn request(socket: &std::path::Path, operation: Operation) -> io::Result<Answer>
         Operation::Start => ask(socket, "POST", "/containers/box/start", ""),
         Operation::Stop => ask(socket, "POST", "/containers/box/stop", ""),
         Operation::Remove | Operation::Force => ask(socket, "DELETE", "/containers/box?force=1&v=1", ""),
+        Operation::Connect => ask(socket, "POST", "/networks/further/connect", CONNECT),
+        Operation::Disconnect => ask(socket, "POST", "/networks/further/disconnect", DISCONNECT),
         Operation::Exec => {
             let created = ask(socket, "POST", "/containers/box/exec", EXEC)?;
             let Some(id) = created.field("/Id").as_str().map(str::to_owned) else { return Ok(created) };

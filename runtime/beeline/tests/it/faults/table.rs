@@ -9,6 +9,8 @@ pub(super) enum Operation {
     Create,
     Start,
     Exec,
+    Connect,
+    Disconnect,
     Stop,
     Remove,
     /// A removal by force, which ends the run first.
@@ -64,6 +66,10 @@ fn operation_of(point: Point) -> Operation {
             Operation::Exec
         }
         P::ExecEnded => Operation::Exec,
+        P::ConnectAttach | P::ConnectRoutes | P::ConnectRecord | P::ConnectDone => Operation::Connect,
+        P::DisconnectRecord | P::DisconnectDevice | P::DisconnectRoutes | P::DisconnectDone => {
+            Operation::Disconnect
+        }
         P::StopRemember | P::StopSignal | P::ShimSignal | P::ShimExited | P::ShimExitFile | P::ShimTell => {
             Operation::Stop
         }
@@ -89,6 +95,12 @@ fn can_fail(point: Point) -> bool {
             | P::ShimExecStarted
             | P::ExecStarted
             | P::ExecEnded
+            | P::ConnectRoutes
+            | P::ConnectRecord
+            | P::ConnectDone
+            | P::DisconnectDevice
+            | P::DisconnectRoutes
+            | P::DisconnectDone
             | P::StopRemember
             | P::ShimExited
             | P::ShimTell

@@ -99,8 +99,15 @@ impl Actor {
         self.runtime.endpoints()
     }
 
-    /// Tells the resolver, which is new, what the running container is called, and leads its questions there.
-    pub(crate) async fn resume_names(&self) {
+    /// Tells the resolver, which is new, what the running container is called, and leads its questions there. Before that it
+    /// does what the change of a connection left undone.
+    pub(crate) async fn resume_names(&mut self) {
+        if self.runtime.moving.is_some()
+            && let Ok(netns) = self.namespace().await
+            && let Err(error) = self.settle_connections(&netns).await
+        {
+            tracing::error!(container = %self.record.id, error = error.full(), "the container's routes or ports are not right");
+        }
         let view = self.view.borrow().clone();
         self.shared.tell_all_names(&view);
         let led = match Netns::of_process(self.runtime.status.pid) {

@@ -3,10 +3,12 @@
 //! A daemon that dies in between: what was made for a connection that is not in the record is removed by the next one, and
 //! so is what is left of a connection that is not in the record any more.
 
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use beeline_net::{DefaultRoutes, Endpoint, Families, Netns};
+use beeline_spawn::fault::{self, Point};
 use beeline_spawn::protocol::{Event, Request, State};
 
 use super::Actor;
@@ -19,7 +21,7 @@ use crate::container::ports::{self, Published};
 use crate::container::record::{Connection, paths};
 use crate::container::resolv_conf::{self, Servers};
 use crate::container::status::ContainerState;
-use crate::error::{Error, chain};
+use crate::error::{Error, chain, fault};
 use crate::network::{EndpointConfig, Network, check_endpoint};
 use crate::publish::to_net;
 
@@ -71,7 +73,14 @@ impl Actor {
         let before = self.servers();
         let network = self.shared.networks.find(name).ok();
         let connection = network.as_ref().and_then(|network| self.runtime.connections.remove(&network.id));
-        if let Err(error) = self.shared.database.put(&self.record, &self.runtime).await {
+        let is_live = connection.as_ref().filter(|connection| connection.endpoint.is_some());
+        self.runtime.moving = is_live.map(|connection| connection.lease);
+        let stored = match fault(Point::DisconnectRecord) {
+            Ok(()) => self.shared.database.put(&self.record, &self.runtime).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stored {
+            self.runtime.moving = None;
             self.record.networks.insert(name.to_owned(), config);
             if let (Some(network), Some(connection)) = (&network, connection) {
                 self.runtime.connections.insert(network.id.clone(), connection);
@@ -116,6 +125,7 @@ impl Actor {
         let (bridge, id) = (joined.bridge()?, joined.network.id.clone());
         let lease = bridge.lease(&self.record.id, &joined.config)?;
         self.runtime.connections.insert(id.clone(), Connection { lease, endpoint: None });
+        self.runtime.moving = Some(lease);
         let attached = match self.shared.database.put_runtime(&self.record.id, &self.runtime).await {
             Ok(()) => self.attach_further(&netns, &joined).await,
             Err(error) => Err(error),
@@ -124,6 +134,7 @@ impl Actor {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 self.runtime.connections.remove(&id);
+                self.runtime.moving = None;
                 bridge.release(&self.record.id);
                 self.store().await;
                 return Err(error);
@@ -133,18 +144,23 @@ impl Actor {
             connection.endpoint = Some(endpoint.clone());
         }
         self.record.networks.insert(joined.network.name().to_owned(), joined.config);
+        fault::pass(Point::ConnectRoutes);
         let followed = self.follow_gateways(&netns).await;
-        self.rewrite_hosts(None, Some(&endpoint)).await;
+        self.rewrite_hosts(&[], &endpoint.addresses().collect::<Vec<_>>()).await;
         self.rewrite_resolv_conf(before).await;
+        fault::pass(Point::ConnectRecord);
+        self.runtime.moving = None;
         let stored = self.shared.database.put(&self.record, &self.runtime).await;
         self.show();
         // Not before it is known by its new address: the resolver answers none but members.
         let led = self.lead_connected(&netns).await;
         self.network_event("connect", &joined.network);
+        fault::pass(Point::ConnectDone);
         followed.and(stored).and(led)
     }
 
     async fn attach_further(&self, netns: &Netns, joined: &Joined) -> Result<Endpoint, Error> {
+        fault(Point::ConnectAttach)?;
         let present = self.connected();
         let mut all: Vec<Joined> = present.iter().map(|(one, _)| one.clone()).collect();
         all.push(joined.clone());
@@ -156,24 +172,44 @@ impl Actor {
 
     /// Removes the device of a connection that the record does not have any more.
     async fn disconnect_live(&mut self, endpoint: &Endpoint, before: Servers) -> Result<(), Error> {
+        fault::pass(Point::DisconnectDevice);
         let removed =
             self.shared.net.remove(endpoint).await.map_err(|error| {
                 Error::internal(format!("disconnect container {}", self.record.name), &error)
             });
         self.runtime.published.retain(|publish| endpoint.addresses().all(|own| own != publish.container_ip));
+        fault::pass(Point::DisconnectRoutes);
         let followed = match self.namespace().await {
             Ok(netns) => self.follow_gateways(&netns).await.and(self.lead_connected(&netns).await),
             // It has ended meanwhile.
             Err(_) => Ok(()),
         };
-        self.rewrite_hosts(Some(endpoint), None).await;
+        self.rewrite_hosts(&endpoint.addresses().collect::<Vec<_>>(), &[]).await;
         self.rewrite_resolv_conf(before).await;
+        self.runtime.moving = None;
         self.store().await;
+        fault::pass(Point::DisconnectDone);
         removed.and(followed)
     }
 
+    /// Has everything follow that the container is not on a network: an earlier daemon died while it was put there, or taken
+    /// off.
+    pub(super) async fn settle_connections(&mut self, netns: &Netns) -> Result<(), Error> {
+        let Some(lease) = self.runtime.moving.take() else { return Ok(()) };
+        let followed = self.follow_gateways(netns).await;
+        self.rewrite_hosts(&lease.addresses().collect::<Vec<_>>(), &[]).await;
+        let before = match self.servers() {
+            Servers::Resolver => Servers::Reachable,
+            _ => Servers::Resolver,
+        };
+        self.rewrite_resolv_conf(before).await;
+        self.store().await;
+        self.show();
+        followed
+    }
+
     /// The network namespace of the container, which runs.
-    async fn namespace(&mut self) -> Result<Netns, Error> {
+    pub(super) async fn namespace(&mut self) -> Result<Netns, Error> {
         let gone = || Error::Conflict(format!("container {} is not running", self.record.id));
         let pid = self.runtime.status.pid;
         let netns = Netns::of_process(pid).map_err(|_| gone())?;
@@ -258,13 +294,12 @@ impl Actor {
     }
 
     /// Changes the container's lines in its /etc/hosts; what else is there stays.
-    async fn rewrite_hosts(&self, gone: Option<&Endpoint>, come: Option<&Endpoint>) {
+    async fn rewrite_hosts(&self, gone: &[IpAddr], come: &[IpAddr]) {
         let config = &self.record.config;
         let path = paths(&self.shared.config.root, &self.record, Vec::new()).hosts;
         let name = plan::hostname(&self.record.id, config);
-        let lines = |endpoint: Option<&Endpoint>| -> Vec<String> {
-            let addresses = endpoint.into_iter().flat_map(Endpoint::addresses);
-            addresses.map(|address| files::host_line(address, name, &config.domainname)).collect()
+        let lines = |addresses: &[IpAddr]| -> Vec<String> {
+            addresses.iter().map(|address| files::host_line(*address, name, &config.domainname)).collect()
         };
         let (gone, come) = (lines(gone), lines(come));
         let rewritten = tokio::task::spawn_blocking(move || {
