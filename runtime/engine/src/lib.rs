@@ -34,8 +34,8 @@ mod wait;
 
 pub use beeline_net::{
     Acceleration, Action, CAPTURE_SNAPLEN, CaptureCounters, CaptureFilter, CaptureInterface, CaptureProtocol,
-    CapturedPacket, Direction, DropReason, Guard, InvalidSource, LinkType, PeerScope, Phase, RefusingRule,
-    Rules, Scope, Timeouts, Volume, parse_sources,
+    CapturedPacket, DropReason, Guard, InvalidSource, LinkType, PacketDirection, PeerScope, Phase,
+    RefusingRule, Rules, Scope, Timeouts, Volume, parse_sources,
 };
 
 pub use attach::{AttachOptions, Attachment};

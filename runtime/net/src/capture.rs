@@ -72,7 +72,7 @@ impl LinkType {
 
 /// Where a packet goes, seen from the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub enum PacketDirection {
     /// To the container, at its own address.
     Received,
     /// To the container, as one of many.
@@ -85,7 +85,7 @@ pub enum Direction {
     Sent,
 }
 
-impl Direction {
+impl PacketDirection {
     fn of(kind: u8) -> Self {
         match kind {
             libc::PACKET_OUTGOING => Self::Sent,
@@ -105,7 +105,7 @@ pub struct CapturedPacket<'a> {
     /// What it begins with.
     pub link: LinkType,
     /// Where it goes.
-    pub direction: Direction,
+    pub direction: PacketDirection,
     /// When it was seen, since the epoch.
     pub nanoseconds: u64,
     /// How long it is.

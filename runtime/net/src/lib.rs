@@ -23,7 +23,7 @@ mod sysctl;
 
 pub use capture::{
     CAPTURE_LATENCY, CAPTURE_SNAPLEN, Capture, CaptureBlock, CaptureCounters, CaptureFilter,
-    CaptureInterface, CaptureProtocol, CaptureSpec, CapturedPacket, Direction, LinkType,
+    CaptureInterface, CaptureProtocol, CaptureSpec, CapturedPacket, LinkType, PacketDirection,
 };
 pub use datapath::{
     Acceleration, Connections, Direction, DropReason, EndpointCounters, EventLoss, FlowEnds, FlowPair,

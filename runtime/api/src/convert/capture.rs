@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use beeline_engine::{CaptureCounters, CaptureEnd, Captured, CapturedPacket, Direction, LinkType};
+use beeline_engine::{CaptureCounters, CaptureEnd, Captured, CapturedPacket, LinkType, PacketDirection};
 use beeline_wire::pcapng::{self, Interface, Packet, Statistics, flags};
 
 /// The two bytes of a VLAN tag's protocol and its content stand behind both hardware addresses.
@@ -75,11 +75,11 @@ fn add(out: &mut Vec<u8>, interface: u32, packet: &CapturedPacket<'_>) {
             length: packet.length + if pieces.is_some() { 4 } else { 0 },
             data: pieces.as_ref().map_or(&whole, |pieces| pieces),
             flags: match packet.direction {
-                Direction::Received => flags::INBOUND | flags::UNICAST,
-                Direction::ReceivedMulticast => flags::INBOUND | flags::MULTICAST,
-                Direction::ReceivedBroadcast => flags::INBOUND | flags::BROADCAST,
-                Direction::ReceivedForOther => flags::INBOUND | flags::PROMISCUOUS,
-                Direction::Sent => flags::OUTBOUND,
+                PacketDirection::Received => flags::INBOUND | flags::UNICAST,
+                PacketDirection::ReceivedMulticast => flags::INBOUND | flags::MULTICAST,
+                PacketDirection::ReceivedBroadcast => flags::INBOUND | flags::BROADCAST,
+                PacketDirection::ReceivedForOther => flags::INBOUND | flags::PROMISCUOUS,
+                PacketDirection::Sent => flags::OUTBOUND,
             },
         },
     );
@@ -105,7 +105,7 @@ mod tests {
         let packet = CapturedPacket {
             interface: 7,
             link: LinkType::Ethernet,
-            direction: Direction::Sent,
+            direction: PacketDirection::Sent,
             nanoseconds: 1,
             length: 64,
             data: &[1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 8, 0, 0x45],

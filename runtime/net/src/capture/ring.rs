@@ -12,7 +12,9 @@ use std::{
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::{CaptureInterface, CapturedPacket, Direction, LinkType, socket::PacketSocket, socket::failed};
+use super::{
+    CaptureInterface, CapturedPacket, LinkType, PacketDirection, socket::PacketSocket, socket::failed,
+};
 use crate::Error;
 
 /// The size of a block: a packet of the largest size, headers included, fits into one.
@@ -162,7 +164,7 @@ fn parse(header: &[u8]) -> Option<CapturedPacket<'_>> {
     Some(CapturedPacket {
         interface: word(header, packet::INTERFACE),
         link: LinkType::of(half(header, packet::LINK)),
-        direction: Direction::of(header.get(packet::KIND).copied()?),
+        direction: PacketDirection::of(header.get(packet::KIND).copied()?),
         nanoseconds: seconds * 1_000_000_000 + u64::from(word(header, packet::NANOSECONDS)),
         length: word(header, packet::LENGTH),
         data,

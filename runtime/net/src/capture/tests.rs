@@ -96,7 +96,7 @@ async fn captured(netns: &Netns, filter: CaptureFilter, snaplen: u32) -> (String
     while let Ok(ready) = tokio::time::timeout(CAPTURE_LATENCY, capture.ready()).await {
         ready.unwrap();
         for packet in capture.block().unwrap().packets() {
-            assert_eq!((packet.interface, packet.direction), (lo, Direction::Received));
+            assert_eq!((packet.interface, packet.direction), (lo, PacketDirection::Received));
             let (name, frame) = frames.iter().find(|(_, frame)| frame.starts_with(packet.data)).unwrap();
             assert_eq!(packet.length as usize, frame.len());
             names.push(*name);
