@@ -92,7 +92,7 @@ impl Capture {
 
 /// Nanoseconds.
 fn duration(text: &str) -> Result<u64, String> {
-    let duration = text.parse::<jiff::SignedDuration>().ok().filter(|duration| duration.is_positive());
+    let duration = text.parse::<jiff::SignedDuration>().ok().filter(jiff::SignedDuration::is_positive);
     let nanoseconds = duration.and_then(|duration| u64::try_from(duration.as_nanos()).ok());
     nanoseconds.ok_or_else(|| "use a duration such as 30s or 5m".to_owned())
 }
@@ -172,12 +172,9 @@ mod tests {
 
     #[test]
     fn the_end_tells_what_was_lost_and_why_it_came() {
-        let mut tally = Tally {
-            packets: 2,
-            dropped: Some(0),
-            comment: Some("container web has ended".into()),
-            ..Tally::default()
-        };
+        let mut tally = Tally::default();
+        (tally.packets, tally.dropped) = (2, Some(0));
+        tally.comment = Some("container web has ended".into());
         assert_eq!(
             summary(&tally),
             "beeline: 2 packets captured, 0 dropped by the kernel: container web has ended"

@@ -101,8 +101,10 @@ impl Ring {
     }
 
     fn status(&self) -> &AtomicU32 {
+        // SAFETY: the block's header is longer.
+        let status = unsafe { self.start().add(block::STATUS) };
         // SAFETY: a block begins at a page and its status is an aligned word, which both sides write whole.
-        unsafe { AtomicU32::from_ptr(self.start().as_ptr().add(block::STATUS).cast()) }
+        unsafe { AtomicU32::from_ptr(status.as_ptr().cast()) }
     }
 }
 
