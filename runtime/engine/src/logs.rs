@@ -2,6 +2,8 @@
 
 mod follow;
 
+use std::collections::BTreeMap;
+
 use beeline_spawn::protocol::Stream;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -36,6 +38,8 @@ pub struct LogEntry {
     pub time: Timestamp,
     /// The text, its line feed included.
     pub bytes: bytes::Bytes,
+    /// The labels and variables that the log driver was told to keep.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// A container's log. Also a `futures` stream.

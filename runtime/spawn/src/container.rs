@@ -26,6 +26,7 @@ mod error;
 mod exec;
 mod identity_map;
 mod join;
+mod landlock;
 mod plan;
 mod step;
 mod sync;
@@ -47,6 +48,8 @@ pub(crate) use exec::{ExecTarget, exec};
 pub(crate) use identity_map::root_on_host;
 pub use identity_map::{Identities, UserNamespace};
 pub use join::{Membership, join};
+pub use landlock::{LANDLOCK, LandlockRules};
+pub(crate) use landlock::{Ruleset, ruleset};
 pub(crate) use plan::{MOUNT_OPTIONS, has_apparmor, has_selinux};
 pub(crate) use sync::{Names, await_start, open_fence};
 pub(crate) use terms::{Attendant, Fence, Terms};
@@ -237,6 +240,11 @@ impl Created {
     /// The seccomp filter that the container's command runs behind, if there is one.
     pub(crate) fn filter(&self) -> Option<&Program> {
         self.plan.filter()
+    }
+
+    /// The Landlock rules that the container's command is held to, if there are any.
+    pub(crate) fn landlock(&self) -> Option<&Ruleset> {
+        self.plan.landlock()
     }
 
     /// Init's process id, as the caller's pid namespace has it.

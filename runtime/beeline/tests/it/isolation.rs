@@ -62,6 +62,7 @@ fn what_cannot_be_shared_is_refused_in_dockers_words() {
         (&["--runtime", "runsc"], "unknown or invalid runtime name: runsc"),
         (&["--group-add", "nosuch"], "unable to find group nosuch"),
         (&["--device", "/etc/passwd"], "not a device node"),
+        (&["--security-opt", "landlock=read=etc"], "landlock rule \"read=etc\": the path is not absolute"),
         (&["--userns", "private"], "invalid USER mode: private"),
         (&["--security-opt", "nonsense"], "invalid --security-opt 1: \"nonsense\""),
     ] {
@@ -163,4 +164,46 @@ fn the_daemons_defaults_hold_for_containers_that_say_nothing() {
     assert_eq!(run(&[&own[..], &["seccomp=builtin"]].concat()), "50\n50\nNoNewPrivs:\t0");
     let info = bed.docker_ok(&["info", "--format", "{{.SecurityOptions}}"]);
     assert!(info.contains(&format!("profile={}", profile.display())), "{info}");
+}
+
+#[test]
+fn landlock_rules_hold_a_container_and_its_execs_to_what_they_name() {
+    let Some(bed) = Bed::new() else { return };
+    bed.busybox();
+    let files = "landlock=exec=/bin,read=/etc/passwd,write=/tmp,write=/dev,read=/proc";
+    let ports = "landlock=connect=1,bind=none";
+    let rules = ["--security-opt", files, "--security-opt", ports];
+    let started =
+        bed.docker(&[&["run", "-d", "--name", "box"], &rules[..], &["busybox", "sleep", "1000"]].concat());
+    if !started.status.success() {
+        // A kernel without it, or without ports in it, is named.
+        assert!(started.stderr.contains("this kernel"), "{started}");
+        assert!(fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|all| !all.contains("landlock")));
+        return;
+    }
+    let script = "head -n 1 /etc/passwd; for file in /etc/hosts /root/x; do cat $file; done; touch /root/x /tmp/x; \
+                  cp /bin/busybox /tmp/own; /tmp/own true; nc -w 1 127.0.0.1 2; nc -l -p 3; nc -w 1 127.0.0.1 1";
+    for exec in [Bed::docker, Bed::beeline] {
+        let output = exec(&bed, &["exec", "box", "sh", "-c", script]);
+        assert!(output.text().starts_with("root:x:0:0:") && output.text().lines().count() == 1, "{output}");
+        let refused: Vec<_> = output.stderr.lines().collect();
+        for part in [
+            "cat: can't open '/etc/hosts': Permission denied",
+            "cat: can't open '/root/x'",
+            "touch: /root/x: Permission denied",
+            "/tmp/own: Permission denied",
+            "remote host (127.0.0.1): Permission denied",
+            "bind: Permission denied",
+            "remote host (127.0.0.1): Connection refused",
+        ] {
+            assert!(refused.iter().any(|line| line.contains(part)), "{part} in {output}");
+        }
+        assert!(!output.stderr.contains("/tmp/x"), "{output}");
+    }
+    // Those who may do everything else are held to them, too; and a path that is not there is a mistake.
+    let run = ["run", "--rm", "--privileged", "--security-opt", "landlock=exec=/bin"];
+    let privileged = bed.docker(&[&run[..], &["busybox", "cat", "/etc/passwd"]].concat());
+    assert!(privileged.stderr.contains("Permission denied"), "{privileged}");
+    let missing = bed.docker(&["run", "--rm", "--security-opt", "landlock=read=/nowhere", "busybox", "true"]);
+    assert!(missing.stderr.contains("apply the Landlock rules (/nowhere): No such file"), "{missing}");
 }

@@ -33,6 +33,10 @@ fn json_files_carry_labels_and_are_rotated_and_compressed() {
     assert!(last.lines().all(|line| line.contains(attributes)), "{last}");
     assert!(fs::exists(format!("{path}.1.gz")).unwrap() && fs::exists(format!("{path}.2.gz")).unwrap());
     assert!(!fs::exists(format!("{path}.3.gz")).unwrap() && !fs::exists(format!("{path}.3")).unwrap());
+    for logs in [Bed::docker_ok, Bed::beeline_ok] {
+        let detailed = logs(&bed, &["logs", "--details", "--tail", "1", "talk"]);
+        assert_eq!(detailed, "COLOUR=red,tag=talk%2Fbusybox,tier=front line 1000");
+    }
     let log = bed.docker_ok(&["logs", "talk"]);
     let lines: Vec<_> = log.lines().map(str::to_owned).collect();
     assert!(lines.len() > 20, "more than one file is read");

@@ -22,6 +22,7 @@ mod compose;
 mod continuity;
 mod cycles;
 mod dashboards;
+mod dockerd;
 mod endpoint;
 mod exec;
 mod faults;

@@ -30,6 +30,9 @@ pub(crate) struct Logs {
     /// Put the time before each line
     #[arg(short, long)]
     timestamps: bool,
+    /// Put labels and variables before each line that the log driver's options name
+    #[arg(long)]
+    details: bool,
     /// Name or id
     container: String,
 }
@@ -43,6 +46,7 @@ impl Logs {
             ("stderr", "1"),
             ("follow", flag(self.follow)),
             ("timestamps", flag(self.timestamps)),
+            ("details", flag(self.details)),
             ("tail", &self.tail),
         ];
         parameters.extend(self.since.as_deref().map(|since| ("since", since)));

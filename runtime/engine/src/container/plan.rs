@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use beeline_spawn::container::user::GROUPS;
-use beeline_spawn::container::{INIT, defaults};
+use beeline_spawn::container::{INIT, LANDLOCK, defaults};
 use beeline_spawn::seccomp::PROGRAM;
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
@@ -98,6 +98,9 @@ fn annotations(input: Input<'_>) -> HashMap<String, String> {
     }
     if !host.group_add.is_empty() {
         annotations.insert(GROUPS.to_owned(), host.group_add.join(","));
+    }
+    if let Some(rules) = Security::of(&host.security_opt).landlock() {
+        annotations.insert(LANDLOCK.to_owned(), rules);
     }
     if let Some(program) = input.filter.and_then(|filter| filter.program.as_ref()) {
         annotations.insert(PROGRAM.to_owned(), program.display().to_string());

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use beeline_spawn::container::LandlockRules;
+
 use crate::error::Error;
 
 /// What of it there is, understood.
@@ -15,6 +17,8 @@ pub(crate) struct Security<'a> {
     pub(crate) apparmor: Option<&'a str>,
     /// Of SELinux: `disable`, `type:…`, ….
     pub(crate) labels: Vec<&'a str>,
+    /// Landlock rules.
+    pub(crate) landlock: Vec<&'a str>,
     /// The container's own control groups may be written to.
     pub(crate) writable_cgroups: Option<bool>,
 }
@@ -43,6 +47,7 @@ impl<'a> Security<'a> {
                 "seccomp" => security.seccomp = Some(value),
                 "apparmor" => security.apparmor = Some(value),
                 "label" => security.labels.push(value),
+                "landlock" => security.landlock.push(value),
                 _ => return Err(wrong(2)),
             }
         }
@@ -57,6 +62,18 @@ impl<'a> Security<'a> {
     /// The AppArmor profile to be in, where the kernel has AppArmor.
     pub(crate) fn apparmor_profile(&self) -> Option<&'a str> {
         self.apparmor.filter(|profile| !matches!(*profile, "" | "unconfined") && has_apparmor())
+    }
+
+    /// All Landlock rules, if there are any.
+    pub(crate) fn landlock(&self) -> Option<String> {
+        (!self.landlock.is_empty()).then(|| self.landlock.join(","))
+    }
+
+    /// Refuses Landlock rules that have no meaning, or that this kernel cannot hold anybody to.
+    pub(crate) fn check_landlock(&self) -> Result<(), Error> {
+        let Some(text) = self.landlock() else { return Ok(()) };
+        let rules = LandlockRules::parse(&text).map_err(Error::Invalid)?;
+        rules.check().map_err(|reason| Error::NotImplemented(format!("landlock={text}: {reason}")))
     }
 
     /// Refuses what the kernel's security modules would have to do and cannot be passed on to them, and warns of what
@@ -107,6 +124,9 @@ mod tests {
         assert_eq!(security.no_new_privileges, Some(false));
         assert_eq!(security.seccomp, Some("{\"a\":1}"));
         assert_eq!(security.labels, ["disable", "disable"]);
+        let given = options(&["landlock=exec=/usr,read=/etc", "landlock=bind=80"]);
+        let security = Security::parse(&given).unwrap();
+        assert_eq!(security.landlock().as_deref(), Some("exec=/usr,read=/etc,bind=80"));
         let given = options(&["no-new-privileges", "writable-cgroups=0"]);
         let security = Security::parse(&given).unwrap();
         assert_eq!((security.no_new_privileges, security.writable_cgroups), (Some(true), Some(false)));

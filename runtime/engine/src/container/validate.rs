@@ -212,7 +212,9 @@ fn modes(config: &ContainerConfig) -> Result<(), Error> {
 
 fn security(config: &ContainerConfig, warnings: &mut Vec<String>) -> Result<(), Error> {
     let host = &config.host;
-    warnings.extend(Security::parse(&host.security_opt)?.check_modules()?);
+    let security = Security::parse(&host.security_opt)?;
+    warnings.extend(security.check_modules()?);
+    security.check_landlock()?;
     if let Some(group) = host.group_add.iter().find(|group| group.is_empty() || group.contains([',', '\0'])) {
         return invalid(format!("invalid group: {group:?}"));
     }
@@ -302,6 +304,7 @@ mod tests {
     #[case(|c: &mut ContainerConfig| c.host.extra_hosts = vec!["x".into()], "bad format for add-host")]
     #[case(|c: &mut ContainerConfig| c.host.cap_add = vec!["FLY".into()], "unknown capability: \"FLY\"")]
     #[case(|c: &mut ContainerConfig| c.host.security_opt = vec!["x=y".into()], "invalid --security-opt")]
+    #[case(|c: &mut ContainerConfig| c.host.security_opt = vec!["landlock=read=usr".into()], "the path is not absolute")]
     #[case(|c: &mut ContainerConfig| c.host.restart_policy.name = "maybe".into(), "unknown policy 'maybe'")]
     #[case(|c: &mut ContainerConfig| c.host.group_add = vec!["a,b".into()], "invalid group: \"a,b\"")]
     #[case(|c: &mut ContainerConfig| c.host.runtime = "runsc".into(), "unknown or invalid runtime name: runsc")]

@@ -114,7 +114,8 @@ async fn forward(
             Stream::Stdout => query.stdout,
             Stream::Stderr => query.stderr,
         };
-        let entry = LogEntry { stream: line.stream, time: line.time, bytes: line.log.into() };
+        let (stream, time, attributes) = (line.stream, line.time, line.attrs);
+        let entry = LogEntry { stream, time, attributes, bytes: line.log.into() };
         if wanted && sender.send(Ok(entry)).await.is_err() {
             // The client is gone.
             return Ok((reader, true));

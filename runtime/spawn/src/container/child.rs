@@ -6,6 +6,7 @@
 mod confine;
 mod hook;
 mod init;
+mod landlock;
 mod member;
 mod mounts;
 mod overlay;
@@ -227,6 +228,7 @@ impl Child<'_> {
             Op::Rlimit(resource, limit) => rustix::process::setrlimit(*resource, *limit),
             Op::Workdir(path) => self.workdir(path),
             Op::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
+            Op::Landlock(rules) => self.landlock(rules),
             Op::Seccomp(program) => syscall::seccomp(program, false).map(drop),
             Op::ListeningSeccomp(program) => self.listening_filter(program),
             Op::Bounding(keep) => confine::bounding(*keep),

@@ -7,6 +7,7 @@ use rustix::fs::OFlags;
 use rustix::process::Pid;
 use rustix::thread::LinkNameSpaceType as Kind;
 
+use super::landlock::Ruleset;
 use super::plan::Plan;
 use super::{Attendant, Cloned, Created, Error, Stdio, Terms};
 use crate::cgroup::Cgroup;
@@ -18,6 +19,8 @@ pub(crate) struct ExecTarget<'a> {
     pub(crate) init: Pid,
     /// What the container's configuration says about confinement.
     pub(crate) linux: &'a Linux,
+    /// Its Landlock rules.
+    pub(crate) landlock: Option<Ruleset>,
     pub(crate) cgroup: &'a Cgroup,
 }
 

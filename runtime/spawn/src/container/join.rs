@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use oci_spec::runtime::Process;
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
+use super::landlock::Ruleset;
 use super::plan::Plan;
 use super::{Cloned, Error, Stdio};
 use crate::cgroup::Cgroup;
@@ -21,6 +22,8 @@ pub struct Membership<'a> {
     pub root: Option<(u32, u32)>,
     /// The seccomp filter of its init, which is everybody's in it.
     pub filter: Option<&'a Program>,
+    /// Its init's Landlock rules.
+    pub(crate) landlock: Option<&'a Ruleset>,
 }
 
 /// Clones a process into the container, confined as `process` says: the same steps as init's, without those that build.

@@ -30,6 +30,7 @@ pub(crate) use options::MOUNT_OPTIONS;
 pub(super) use schedule::{Affinity, Scheduling};
 
 use super::identity_map::IdentityMap;
+use super::landlock::{self, Ruleset};
 use super::step::{Op, Step, Target};
 use super::terms::{Fence, Terms};
 use super::user::{Wanted, named_groups};
@@ -104,8 +105,11 @@ impl Plan {
         root::enter(spec, linux, terms.pivot, &mut steps)?;
         let confine_from = steps.len();
         let at_start = if terms.hooks { hooks::start(spec)? } else { Vec::new() };
-        let filter = confine::filter(linux.seccomp().as_ref())?;
-        confine::steps(process, filter, namespaces.has_user(), stdio, &terms, &mut steps)?;
+        let walls = confine::Walls {
+            landlock: landlock::of(spec.annotations().as_ref())?,
+            filter: confine::filter(linux.seccomp().as_ref())?,
+        };
+        confine::steps(process, walls, namespaces.has_user(), stdio, &terms, &mut steps)?;
         steps.extend(at_start);
         let annotation = spec.annotations().as_ref().and_then(|annotations| annotations.get(INIT));
         Ok(Self {
@@ -127,6 +131,14 @@ impl Plan {
     /// Whether a filter among the steps has a supervisor.
     pub(super) fn listens(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.op, Op::ListeningSeccomp(_)))
+    }
+
+    /// The Landlock rules among the steps.
+    pub(super) fn landlock(&self) -> Option<&Ruleset> {
+        self.steps.iter().find_map(|step| match &step.op {
+            Op::Landlock(rules) => Some(rules),
+            _ => None,
+        })
     }
 
     /// The seccomp filter among the steps.

@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit};
 use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
 
+use super::landlock::Ruleset;
 use super::plan::{Affinity, Scheduling, Strings};
 use crate::seccomp::Program;
 
@@ -125,6 +126,8 @@ pub(super) enum Op {
     Rlimit(Resource, Rlimit),
     Workdir(CString),
     NoNewPrivileges,
+    /// Hold this process and its descendants to rules for files and ports.
+    Landlock(Ruleset),
     Seccomp(Program),
     /// Install a filter that asks a supervisor, and give the parent the descriptor to answer with.
     ListeningSeccomp(Program),

@@ -276,6 +276,67 @@ pub(super) fn seccomp(program: &Program, listens: bool) -> Result<RawFd, Errno> 
     check(result).map(|number| RawFd::try_from(number).unwrap_or(-1))
 }
 
+/// The version of the kernel's Landlock interface, if it has one.
+pub(super) fn landlock_version() -> Option<u32> {
+    /// `LANDLOCK_CREATE_RULESET_VERSION`.
+    const VERSION: libc::c_uint = 1;
+    let none = ptr::null::<u64>();
+    // SAFETY: with this flag the call takes no structure, and only answers a number.
+    let result = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, VERSION) };
+    check(result).ok().and_then(|version| u32::try_from(version).ok()).filter(|version| *version > 0)
+}
+
+/// A set of Landlock rules that has to allow these accesses to files and ports.
+pub(super) fn landlock_ruleset(files: u64, ports: u64) -> Result<OwnedFd, Errno> {
+    // The kernel's `struct landlock_ruleset_attr`; the first versions know files alone.
+    let attributes = [files, ports];
+    let size = if ports == 0 { size_of::<u64>() } else { size_of_val(&attributes) };
+    // SAFETY: the kernel reads `size` bytes of the live array.
+    let result =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0_u32) };
+    let number = RawFd::try_from(check(result)?).map_err(|_| Errno::BADF)?;
+    // SAFETY: the kernel has made a new descriptor that nobody else owns, since the call succeeded.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Allows accesses to a file, or to a directory and all below it.
+pub(super) fn landlock_allow_path(
+    set: BorrowedFd<'_>,
+    path: BorrowedFd<'_>,
+    access: u64,
+) -> Result<(), Errno> {
+    /// `LANDLOCK_RULE_PATH_BENEATH`.
+    const PATH_BENEATH: libc::c_uint = 1;
+    #[repr(C, packed)]
+    struct Rule {
+        access: u64,
+        path: RawFd,
+    }
+    landlock_allow(set, PATH_BENEATH, &Rule { access, path: path.as_raw_fd() })
+}
+
+/// Allows accesses to a TCP port.
+pub(super) fn landlock_allow_port(set: BorrowedFd<'_>, port: u16, access: u64) -> Result<(), Errno> {
+    /// `LANDLOCK_RULE_NET_PORT`.
+    const NET_PORT: libc::c_uint = 2;
+    landlock_allow(set, NET_PORT, &[access, u64::from(port)])
+}
+
+fn landlock_allow<T>(set: BorrowedFd<'_>, kind: libc::c_uint, rule: &T) -> Result<(), Errno> {
+    // SAFETY: the rule is live and laid out as the kernel's of this kind, which both callers see to.
+    let result = unsafe {
+        libc::syscall(libc::SYS_landlock_add_rule, set.as_raw_fd(), kind, ptr::from_ref(rule), 0_u32)
+    };
+    check(result).map(drop)
+}
+
+/// Holds this process, and whatever it executes, to the rules.
+pub(super) fn landlock_restrict(set: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: the call takes numbers and touches no memory.
+    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, set.as_raw_fd(), 0_u32) };
+    check(result).map(drop)
+}
+
 /// `KEYCTL_JOIN_SESSION_KEYRING`.
 const JOIN_SESSION_KEYRING: libc::c_int = 1;
 

@@ -18,6 +18,9 @@ pub struct LogLine {
     pub stream: Stream,
     /// When the shim received it; all parts of a line carry the time of the first.
     pub time: Timestamp,
+    /// The container's labels and variables that its log is to have.
+    #[serde(default)]
+    pub attrs: BTreeMap<String, String>,
 }
 
 impl LogLine {
@@ -141,11 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn dockers_extra_attributes_are_ignored() {
+    fn attributes_are_read_back() {
         let line =
             br#"{"log":"x\n","stream":"stdout","attrs":{"a":"b"},"time":"2026-11-23T22:30:14.123456789Z"}"#;
         let line = LogLine::parse(line).unwrap();
         assert_eq!((line.log.as_str(), line.time.subsec_nanosecond()), ("x\n", 123_456_789));
+        assert_eq!(line.attrs, BTreeMap::from([("a".to_owned(), "b".to_owned())]));
     }
 
     proptest! {
@@ -155,7 +159,7 @@ mod tests {
             append(&mut out, &record(text.as_bytes(), newline, Stream::Stdout), "", TIME);
             prop_assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
             let expected = if newline { format!("{text}\n") } else { text };
-            prop_assert_eq!(LogLine::parse(&out).unwrap(), LogLine { log: expected, stream: Stream::Stdout, time: TIME.parse().unwrap() });
+            prop_assert_eq!(LogLine::parse(&out).unwrap(), LogLine { log: expected, stream: Stream::Stdout, time: TIME.parse().unwrap(), attrs: BTreeMap::new() });
         }
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn parse(message: &[u8]) -> Option<LogLine> {
     }
     let time = Timestamp::from_nanosecond(time.into()).ok()?;
     let log = String::from_utf8(text).unwrap_or_else(|error| super::line::lossy(error.as_bytes()));
-    Some(LogLine { log, stream, time })
+    Some(LogLine { log, stream, time, attrs: Default::default() })
 }
 
 /// The rest of a message.

@@ -77,6 +77,7 @@ impl Runtime {
         let target = ExecTarget {
             init: Pid::from_raw(record.pid).ok_or_else(gone)?,
             linux: &linux,
+            landlock: container::ruleset(&spec)?,
             cgroup: &record.cgroup()?,
         };
         let terms = Terms { lives_on: true, preserved: request.preserve_fds, ..Terms::default() };

@@ -189,6 +189,7 @@ impl Supervisor {
             cgroup: &self.cgroup,
             root: self.root,
             filter: self.filter.as_ref(),
+            landlock: self.landlock.as_ref(),
         };
         fault::fail(Point::ShimExec).map_err(failed)?;
         let runner = Runner::fork(&self.request.run_dir, &wanted, membership).map_err(failed)?;

@@ -26,7 +26,7 @@ use super::setup::Made;
 use super::socket::Listener;
 use super::terminal::Terminal;
 use crate::cgroup::Cgroup;
-use crate::container::Created;
+use crate::container::{Created, Ruleset};
 use crate::fault::{self, Point};
 use crate::log::Writer;
 use crate::protocol::{Event, Exit, Stream};
@@ -71,6 +71,7 @@ pub(super) struct Supervisor {
     pub(super) root: Option<(u32, u32)>,
     /// What its further processes are confined with, as init is.
     pub(super) filter: Option<Program>,
+    pub(super) landlock: Option<Ruleset>,
     pub(super) execs: Vec<Exec>,
     /// Execs that have ended, the oldest first.
     pub(super) ended: VecDeque<Ended>,
@@ -107,6 +108,7 @@ impl Supervisor {
             pid,
             root: made.root,
             filter: made.created.filter().cloned(),
+            landlock: made.created.landlock().cloned(),
             execs: Vec::new(),
             ended: VecDeque::new(),
             strays_until: None,

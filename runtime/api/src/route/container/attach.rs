@@ -69,7 +69,7 @@ fn input_end(config: &ContainerConfig, options: AttachOptions) -> InputEnd {
 async fn past(app: &App, name: &str, options: AttachOptions) -> Result<Body, ApiError> {
     let AttachOptions { stdout, stderr, .. } = options;
     let log = app.engine.logs(name, LogQuery { stdout, stderr, ..LogQuery::default() }).await?;
-    Ok(Body::from_stream(logs::body(log, false)))
+    Ok(Body::from_stream(logs::body(log, logs::Shown::default())))
 }
 
 /// Output alone, for a client that does not take the connection over.

@@ -32,8 +32,8 @@ pub(crate) struct Isolation {
     /// A device of the host: HOST[:CONTAINER][:PERMISSIONS], permissions of r, w and m; may be repeated
     #[arg(long, value_name = "DEVICE")]
     device: Vec<String>,
-    /// no-new-privileges, seccomp=FILE, builtin or unconfined, apparmor=PROFILE, label=disable, systempaths=unconfined or
-    /// writable-cgroups; may be repeated
+    /// no-new-privileges, seccomp=FILE, builtin or unconfined, apparmor=PROFILE, label=disable, landlock=RULES,
+    /// systempaths=unconfined or writable-cgroups; may be repeated
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
     /// The size of /dev/shm, such as 64m

@@ -10,14 +10,22 @@ use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
 use super::{c_string, stream};
+use crate::container::landlock::{self, Ruleset};
 use crate::container::step::{Label, Op, Step};
 use crate::container::{Error, Stdio, Terms};
 use crate::seccomp;
 
-/// `filter` is the operation that installs it; a user namespace's capabilities are others than the engine's own.
+/// What the command is behind, whoever it is.
+pub(super) struct Walls {
+    pub(super) landlock: Option<Ruleset>,
+    /// The operation that installs the seccomp filter.
+    pub(super) filter: Option<Op>,
+}
+
+/// A user namespace's capabilities are others than the engine's own.
 pub(super) fn steps(
     process: &Process,
-    filter: Option<Op>,
+    walls: Walls,
     in_user_namespace: bool,
     stdio: Stdio,
     terms: &Terms,
@@ -50,6 +58,9 @@ pub(super) fn steps(
     if no_new_privileges {
         steps.push(Step::new("set no_new_privs", Op::NoNewPrivileges));
     }
+    let Walls { landlock, filter } = walls;
+    // As a filter it needs no_new_privs or CAP_SYS_ADMIN, and a filter need not let its calls through.
+    steps.extend(landlock.map(landlock::step));
     let listens = matches!(filter, Some(Op::ListeningSeccomp(_)));
     let filter = filter.map(|filter| Step::new("install the seccomp filter", filter));
     // Behind a filter init only needs calls that no command could do without: it changes its user and capabilities, reads,

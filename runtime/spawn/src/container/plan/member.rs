@@ -31,8 +31,11 @@ impl Plan {
         let op = Op::Member { init, user: in_user_namespace };
         steps.push(Step::new("join the container's namespaces", op));
         steps.push(Step::new("make a session keyring", Op::NewKeyring(c"beeline".to_owned())));
-        let filter = membership.filter.cloned().map(Op::Seccomp);
-        let plan = Further { process, groups, stdio, filter, in_user_namespace, terms: &Terms::default() };
+        let walls = confine::Walls {
+            landlock: membership.landlock.cloned(),
+            filter: membership.filter.cloned().map(Op::Seccomp),
+        };
+        let plan = Further { process, groups, stdio, walls, in_user_namespace, terms: &Terms::default() };
         // The caller's parent becomes the process' own.
         Ok(Self { clone_flags: CLONE_PARENT, ..plan.plan(steps, membership.cgroup)? })
     }
@@ -56,8 +59,11 @@ impl Plan {
         let stage = steps.len();
         steps.push(Step::new("open the container's root", Op::OpenRoot));
         schedule::personality(target.linux, &mut steps)?;
-        let filter = confine::filter(target.linux.seccomp().as_ref())?;
-        let further = Further { process, groups: Vec::new(), stdio, filter, in_user_namespace, terms };
+        let walls = confine::Walls {
+            landlock: target.landlock.clone(),
+            filter: confine::filter(target.linux.seccomp().as_ref())?,
+        };
+        let further = Further { process, groups: Vec::new(), stdio, walls, in_user_namespace, terms };
         Ok(Self { stage, ..further.plan(steps, target.cgroup)? })
     }
 }
@@ -81,14 +87,14 @@ struct Further<'a> {
     process: &'a Process,
     groups: Vec<String>,
     stdio: Stdio,
-    filter: Option<Op>,
+    walls: confine::Walls,
     in_user_namespace: bool,
     terms: &'a Terms,
 }
 
 impl Further<'_> {
     fn plan(self, mut steps: Vec<Step>, cgroup: &Cgroup) -> Result<Plan, Error> {
-        let Self { process, groups, stdio, filter, in_user_namespace, terms } = self;
+        let Self { process, groups, stdio, walls, in_user_namespace, terms } = self;
         schedule::steps(process, &mut steps)?;
         steps.push(Step::new("make a session", Op::Session));
         if let Stdio::Terminal = stdio {
@@ -96,7 +102,7 @@ impl Further<'_> {
             steps.push(Step::new("open a terminal in the container's /dev/pts", op));
         }
         let confine_from = steps.len();
-        confine::steps(process, filter, in_user_namespace, stdio, terms, &mut steps)?;
+        confine::steps(process, walls, in_user_namespace, stdio, terms, &mut steps)?;
         Ok(Plan {
             clone_flags: 0,
             cgroup: cgroup.open_v2_fd()?,
