@@ -264,7 +264,7 @@ impl Plan {
 }
 
 /// Does what was decided.
-#[inline(always)]
+#[inline(never)]
 pub fn follow(ctx: &TcContext, packet: &Packet) -> Verdict {
     let plan = made()?;
     if plan.changes.is_error {

