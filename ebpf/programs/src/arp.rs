@@ -46,7 +46,7 @@ fn answer(ctx: &TcContext, question: &ArpPacket, mac: &MacAddress) -> Result<(),
 }
 
 /// A container asks: it learns of its gateway and the members of its network, under no name but its own.
-#[inline(always)]
+#[inline(never)]
 pub fn from_container(ctx: &TcContext, device: &Device) -> Verdict {
     let question = parse(ctx)?;
     let own = device.address.v4_word();

@@ -115,7 +115,7 @@ pub fn advertise(
 }
 
 /// Turns the packet, whose IP header is behind an Ethernet header, into an error about itself.
-#[inline(always)]
+#[inline(never)]
 pub fn complain(
     ctx: &TcContext,
     envelope: &Envelope<'_>,

@@ -44,7 +44,7 @@ fn is_membership(packet: &Packet) -> bool {
 }
 
 /// A container sends to many: the other members, if they may talk to each other, and the host.
-#[inline(always)]
+#[inline(never)]
 pub fn from_container(ctx: &TcContext, device: &Device, packet: &Packet, network: &Network) -> Verdict {
     if is_membership(packet) {
         return Ok(TC_ACT_SHOT);
