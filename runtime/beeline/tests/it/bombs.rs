@@ -1,7 +1,6 @@
 //! Containers that take what they can get: the host and its other containers do not feel it.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
@@ -48,10 +47,9 @@ fn a_flood_of_output_fills_no_more_than_the_logs_files() {
         bed.docker_ok(
             &[&["run", "-d", "--name", "flood"], &options[..], &["busybox", "yes", "flood"]].concat(),
         );
-        let directory = PathBuf::from(bed.inspect("flood", "{{.LogPath}}"));
-        let directory = directory.parent().unwrap();
+        let directory = bed.dirs.root().join("containers").join(bed.inspect("flood", "{{.Id}}")).join("log");
         let sizes = || -> Vec<u64> {
-            let files = fs::read_dir(directory).unwrap().flatten();
+            let files = fs::read_dir(&directory).unwrap().flatten();
             files.filter_map(|file| Some(file.metadata().ok()?.len())).collect()
         };
         bed.eventually("all of the log's files are full", || (sizes().len() >= 3).then_some(()));
