@@ -156,7 +156,23 @@ pub fn create(
     netns: NetNs,
     cgroup: &Cgroup,
 ) -> Result<Created, Error> {
-    Cloned::new(plan::Plan::new(spec, rootfs, stdio, netns, cgroup, Terms::default())?)?.created()
+    create_attended(spec, rootfs, stdio, netns, cgroup, &mut ())
+}
+
+/// As [`create`], with somebody who gets the descriptor at which the seccomp filter asks.
+///
+/// # Errors
+/// As [`create`]'s, and the attendant's.
+pub(crate) fn create_attended(
+    spec: &Spec,
+    rootfs: &Rootfs,
+    stdio: Stdio,
+    netns: NetNs,
+    cgroup: &Cgroup,
+    attendant: &mut dyn Attendant,
+) -> Result<Created, Error> {
+    let plan = plan::Plan::new(spec, rootfs, stdio, netns, cgroup, Terms::default())?;
+    Cloned::new(plan)?.attended(attendant)
 }
 
 /// As [`create`], on an OCI runtime's terms: init need not die with its parent, and `attendant` is called at the moments
@@ -203,7 +219,7 @@ impl Cloned {
     }
 
     /// The same, and does on the way what is the caller's to do.
-    fn attended(self, attendant: &mut dyn Attendant) -> Result<Created, Error> {
+    pub(crate) fn attended(self, attendant: &mut dyn Attendant) -> Result<Created, Error> {
         let Self { mut process, sync, plan } = self;
         if let Some(map) = &plan.identity_map {
             map.write(process.pid)?;

@@ -24,7 +24,7 @@ mod features;
 mod foreground;
 mod hooks;
 mod kill;
-mod listener;
+pub(crate) mod listener;
 mod pause;
 mod process;
 mod record;

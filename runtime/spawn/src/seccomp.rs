@@ -13,7 +13,7 @@ mod rules;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag};
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
 
 pub use docker::{ProfileError, docker_profile};
 pub use profile::default_profile;
@@ -35,6 +35,13 @@ pub enum Error {
     /// The program is longer than the kernel takes.
     #[error("seccomp: the profile compiles to {0} instructions, more than the kernel's 4096")]
     TooLong(usize),
+}
+
+/// Whether a profile has somebody asked about a call.
+pub(crate) fn asks(profile: &LinuxSeccomp) -> bool {
+    let notify = LinuxSeccompAction::ScmpActNotify;
+    profile.default_action() == notify
+        || profile.syscalls().iter().flatten().any(|call| call.action() == notify)
 }
 
 /// One instruction, laid out as the kernel's `struct sock_filter`.

@@ -4,6 +4,7 @@
 //! A shim that is killed takes its container along, because init asks the kernel for that (`PR_SET_PDEATHSIG`): a
 //! container whose output nobody reads would stop at the next line, and its exit code would be lost.
 
+mod asking;
 mod client;
 mod exec;
 mod exit;

@@ -1,6 +1,8 @@
 //! What containers share on request, and what the user confines them by.
 
 use std::fs;
+use std::io::Read as _;
+use std::os::unix::net::UnixListener;
 
 use crate::bed::Bed;
 
@@ -205,4 +207,56 @@ fn landlock_rules_hold_a_container_and_its_execs_to_what_they_name() {
     assert!(privileged.stderr.contains("Permission denied"), "{privileged}");
     let missing = bed.docker(&["run", "--rm", "--security-opt", "landlock=read=/nowhere", "busybox", "true"]);
     assert!(missing.stderr.contains("apply the Landlock rules (/nowhere): No such file"), "{missing}");
+}
+
+#[test]
+fn a_seccomp_filter_asks_its_supervisor_for_the_container_and_its_execs() {
+    let Some(bed) = Bed::new() else { return };
+    bed.busybox();
+    let path = bed.dirs.path().join("supervisor");
+    let mut profile = serde_json::json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "listenerMetadata": "meta",
+        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }],
+    });
+    let file = bed.dirs.path().join("profile.json");
+    let option = format!("seccomp={}", file.display());
+    let run = ["run", "-d", "--name", "box", "--security-opt", &option];
+    let start = || bed.docker(&[&run[..], &["busybox", "sh", "-c", "mkdir /made; exec sleep 1000"]].concat());
+    fs::write(&file, profile.to_string()).unwrap();
+    let refused = start();
+    assert!(refused.stderr.contains("SCMP_ACT_NOTIFY needs a listenerPath"), "{refused}");
+    profile["listenerPath"] = path.display().to_string().into();
+    fs::write(&file, profile.to_string()).unwrap();
+    let alone = start();
+    assert!(alone.stderr.contains("send the seccomp filter's descriptor to"), "{alone}");
+    bed.docker_ok(&["rm", "box"]);
+
+    let listener = UnixListener::bind(&path).unwrap();
+    // A supervisor that reads what it is told and goes: then there is no such call.
+    let told = || {
+        let mut text = vec![0; 16384];
+        let (mut connection, _) = listener.accept().unwrap();
+        let length = connection.read(&mut text).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&text[..length]).unwrap()
+    };
+    let (started, state) = std::thread::scope(|scope| {
+        let started = scope.spawn(start);
+        let told = told();
+        (started.join().unwrap(), told)
+    });
+    assert!(started.status.success(), "{started}");
+    assert_eq!((&state["metadata"], &state["fds"][0]), (&"meta".into(), &"seccompFd".into()));
+    assert_eq!(state["state"]["id"], started.text());
+    assert_eq!(state["pid"].to_string(), bed.inspect("box", "{{.State.Pid}}"));
+    bed.eventually("the call was refused", || {
+        bed.docker(&["logs", "box"]).stderr.contains("Function not implemented").then_some(())
+    });
+    let (made, state) = std::thread::scope(|scope| {
+        let made = scope.spawn(|| bed.docker(&["exec", "box", "mkdir", "/made"]));
+        let told = told();
+        (made.join().unwrap(), told)
+    });
+    assert!(made.stderr.contains("Function not implemented"), "{made}");
+    assert_ne!(state["pid"].to_string(), bed.inspect("box", "{{.State.Pid}}"));
 }

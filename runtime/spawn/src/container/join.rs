@@ -22,6 +22,8 @@ pub struct Membership<'a> {
     pub root: Option<(u32, u32)>,
     /// The seccomp filter of its init, which is everybody's in it.
     pub filter: Option<&'a Program>,
+    /// The filter asks at a descriptor of each process' own.
+    pub listens: bool,
     /// Its init's Landlock rules.
     pub(crate) landlock: Option<&'a Ruleset>,
 }

@@ -144,7 +144,7 @@ impl Plan {
     /// The seccomp filter among the steps.
     pub(super) fn filter(&self) -> Option<&Program> {
         self.steps.iter().find_map(|step| match &step.op {
-            Op::Seccomp(filter) => Some(filter),
+            Op::Seccomp(filter) | Op::ListeningSeccomp(filter) => Some(filter),
             _ => None,
         })
     }

@@ -50,7 +50,7 @@ pub(crate) trait Attendant {
     fn filter_listens(&mut self, pid: Pid, listener: OwnedFd) -> Result<(), Error>;
 }
 
-/// The engine's: it allows neither hooks nor filters that ask.
+/// Nobody: neither hooks nor filters that ask are allowed.
 impl Attendant for () {
     fn state(&self, _: Pid, _: bool) -> Vec<u8> {
         Vec::new()

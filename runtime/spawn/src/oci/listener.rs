@@ -9,16 +9,17 @@ use oci_spec::runtime::LinuxSeccomp;
 use rustix::io::{IoSlice, retry_on_intr};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::Pid;
+use serde::Serialize;
 use serde_json::json;
 
-use super::{Error, Summary, VERSION};
+use super::{Error, VERSION};
 
 /// Sends the descriptor at which a process' filter asks, with the process' and the container's state.
-pub(super) fn send(
+pub(crate) fn send(
     profile: &LinuxSeccomp,
     listener: &OwnedFd,
     pid: Pid,
-    state: &Summary,
+    state: &impl Serialize,
 ) -> Result<(), Error> {
     let path = profile.listener_path().clone().unwrap_or_default();
     let mut message = json!({

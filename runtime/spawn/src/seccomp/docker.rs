@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::arch::Architecture;
+use super::asks;
 use super::profile::running_kernel;
 
 /// The greatest error number the kernel returns for a filter.
@@ -143,7 +144,7 @@ fn expand(json: &str, host: Host<'_>) -> Result<Option<LinuxSeccomp>, ProfileErr
     let flags: Vec<LinuxSeccompFilterFlag> =
         words("flag", profile.flags.unwrap_or_default()).map_err(fail)?;
     let mut built = LinuxSeccompBuilder::default()
-        .default_action(action("defaultAction", default).map_err(fail)?)
+        .default_action(word::<LinuxSeccompAction>("defaultAction", default).map_err(fail)?)
         .architectures(known)
         .flags(flags)
         .syscalls(syscalls(rules, host)?);
@@ -153,7 +154,11 @@ fn expand(json: &str, host: Host<'_>) -> Result<Option<LinuxSeccomp>, ProfileErr
     if let Some(path) = profile.listener_path.filter(|path| !path.is_empty()) {
         built = built.listener_path(path).listener_metadata(profile.listener_metadata.unwrap_or_default());
     }
-    built.build().map(Some).map_err(|error| fail(error.to_string()))
+    let built = built.build().map_err(|error| fail(error.to_string()))?;
+    if asks(&built) && built.listener_path().is_none() {
+        return Err(fail("SCMP_ACT_NOTIFY needs a listenerPath: the socket of who answers".into()));
+    }
+    Ok(Some(built))
 }
 
 fn syscalls(rules: Vec<Value>, host: Host<'_>) -> Result<Vec<LinuxSyscall>, ProfileError> {
@@ -183,7 +188,7 @@ fn syscall(rule: Rule, host: Host<'_>) -> Result<Option<LinuxSyscall>, String> {
     if rule.errno.is_some() && rule.errno_ret.is_none() {
         return Err("'errno' is for the reader: give the number as 'errnoRet'".into());
     }
-    let action = action("action", rule.action)?;
+    let action: LinuxSeccompAction = word("action", rule.action)?;
     let mut call = LinuxSyscallBuilder::default().names(names).action(action);
     if let Some(errno) = rule.errno_ret {
         call = call.errno_ret(errno_number(errno)?);
@@ -254,14 +259,6 @@ fn kernel_version(text: &str) -> Result<(u32, u32), String> {
 fn word<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, String> {
     let text = value.to_string();
     serde_json::from_value(value).map_err(|_| format!("unknown {what} {text}"))
-}
-
-/// What happens to a call. The engine's containers have no supervisor that could be asked.
-fn action(what: &str, value: Value) -> Result<LinuxSeccompAction, String> {
-    match word(what, value)? {
-        LinuxSeccompAction::ScmpActNotify => Err("SCMP_ACT_NOTIFY is not supported".into()),
-        action => Ok(action),
-    }
 }
 
 fn words<T: DeserializeOwned>(what: &str, values: Vec<Value>) -> Result<Vec<T>, String> {

@@ -189,10 +189,12 @@ impl Supervisor {
             cgroup: &self.cgroup,
             root: self.root,
             filter: self.filter.as_ref(),
+            listens: self.asking.is_some(),
             landlock: self.landlock.as_ref(),
         };
         fault::fail(Point::ShimExec).map_err(failed)?;
-        let runner = Runner::fork(&self.request.run_dir, &wanted, membership).map_err(failed)?;
+        let runner =
+            Runner::fork(&self.request.run_dir, &wanted, membership, self.asking.as_ref()).map_err(failed)?;
         let client = self.clients.get_mut(index).map(Client::hand_over).transpose().map_err(failed)?;
         let until = wanted.timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
         self.execs.push(Exec {

@@ -10,6 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use super::asking::Asking;
 use super::output::Source;
 use super::request::{Network, ShimRequest};
 use super::socket::Listener;
@@ -48,6 +49,7 @@ pub(super) struct Made {
     pub(super) created: Created,
     /// Who its root is on the host, if it has a user namespace of its own.
     pub(super) root: Option<(u32, u32)>,
+    pub(super) asking: Option<Asking>,
     pub(super) cgroup: Cgroup,
     /// How many processes the kernel had killed in the group before, if it existed.
     pub(super) oom_kills: u64,
@@ -107,19 +109,21 @@ fn build(request: &ShimRequest, spec: &Spec, cgroup: &Cgroup, netns: Option<Owne
         .map_err(|source| Error::Listen { path: request.run_dir.clone(), source })?;
     fault::fail(Point::ShimClone).map_err(container::Error::caller)?;
     let root = spec.linux().as_ref().and_then(container::root_on_host);
+    let mut asking = Asking::of(request, spec);
     let process = spec.process().as_ref();
-    if process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false) {
-        let created = container::create(spec, &request.rootfs, Stdio::Terminal, netns, cgroup)?;
-        let size = process.and_then(oci_spec::runtime::Process::console_size);
-        let (terminal, input, sources) = terminal(&created, size).map_err(Error::Stdio)?;
-        let cgroup = cgroup.clone();
-        let terminal = Some(terminal);
-        return Ok(Made { created, root, cgroup, oom_kills, listener, terminal, input, sources, log });
-    }
-    let (stdio, input, sources) = pipes(request.open_stdin, root).map_err(Error::Stdio)?;
-    let created = container::create(spec, &request.rootfs, stdio, netns, cgroup)?;
-    let (cgroup, terminal) = (cgroup.clone(), None);
-    Ok(Made { created, root, cgroup, oom_kills, listener, terminal, input, sources, log })
+    let create = |stdio| container::create_attended(spec, &request.rootfs, stdio, netns, cgroup, &mut asking);
+    let (created, terminal, input, sources) =
+        if process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false) {
+            let created = create(Stdio::Terminal)?;
+            let size = process.and_then(oci_spec::runtime::Process::console_size);
+            let (terminal, input, sources) = terminal(&created, size).map_err(Error::Stdio)?;
+            (created, Some(terminal), input, sources)
+        } else {
+            let (stdio, input, sources) = pipes(request.open_stdin, root).map_err(Error::Stdio)?;
+            (create(stdio)?, None, input, sources)
+        };
+    let cgroup = cgroup.clone();
+    Ok(Made { created, root, asking, cgroup, oom_kills, listener, terminal, input, sources, log })
 }
 
 /// Pipes: the container's ends, then the shim's. They are its root's: in a user namespace nobody could take them over,

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::asking::Asking;
 use super::client::Client;
 use super::exec::{Ended, Exec, Part, STRAY_PAUSE};
 use super::input::Input;
@@ -71,6 +72,7 @@ pub(super) struct Supervisor {
     pub(super) root: Option<(u32, u32)>,
     /// What its further processes are confined with, as init is.
     pub(super) filter: Option<Program>,
+    pub(super) asking: Option<Asking>,
     pub(super) landlock: Option<Ruleset>,
     pub(super) execs: Vec<Exec>,
     /// Execs that have ended, the oldest first.
@@ -108,6 +110,7 @@ impl Supervisor {
             pid,
             root: made.root,
             filter: made.created.filter().cloned(),
+            asking: made.asking,
             landlock: made.created.landlock().cloned(),
             execs: Vec::new(),
             ended: VecDeque::new(),

@@ -3,9 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use oci_spec::runtime::{
-    Capabilities, LinuxCapabilities, LinuxSeccomp, LinuxSeccompAction, PosixRlimitType, Process,
-};
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxSeccomp, PosixRlimitType, Process};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
@@ -85,7 +83,7 @@ pub(super) fn steps(
 pub(super) fn filter(profile: Option<&LinuxSeccomp>) -> Result<Option<Op>, Error> {
     let Some(profile) = profile else { return Ok(None) };
     let listens = has_supervisor(profile);
-    if !listens && asks(profile) {
+    if !listens && seccomp::asks(profile) {
         return Err(Error::config("linux.seccomp has SCMP_ACT_NOTIFY and no listenerPath"));
     }
     let program = seccomp::compile(profile)?;
@@ -94,13 +92,7 @@ pub(super) fn filter(profile: Option<&LinuxSeccomp>) -> Result<Option<Op>, Error
 
 fn has_supervisor(profile: &LinuxSeccomp) -> bool {
     let path = profile.listener_path().as_ref();
-    path.is_some_and(|path| !path.as_os_str().is_empty()) && asks(profile)
-}
-
-fn asks(profile: &LinuxSeccomp) -> bool {
-    let notify = LinuxSeccompAction::ScmpActNotify;
-    profile.default_action() == notify
-        || profile.syscalls().iter().flatten().any(|call| call.action() == notify)
+    path.is_some_and(|path| !path.as_os_str().is_empty()) && seccomp::asks(profile)
 }
 
 /// Whether the kernel confines programs by AppArmor profiles.

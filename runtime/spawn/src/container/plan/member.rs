@@ -33,7 +33,11 @@ impl Plan {
         steps.push(Step::new("make a session keyring", Op::NewKeyring(c"beeline".to_owned())));
         let walls = confine::Walls {
             landlock: membership.landlock.cloned(),
-            filter: membership.filter.cloned().map(Op::Seccomp),
+            filter: membership.filter.cloned().map(if membership.listens {
+                Op::ListeningSeccomp
+            } else {
+                Op::Seccomp
+            }),
         };
         let plan = Further { process, groups, stdio, walls, in_user_namespace, terms: &Terms::default() };
         // The caller's parent becomes the process' own.

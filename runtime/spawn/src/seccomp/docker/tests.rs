@@ -84,10 +84,6 @@ fn what_is_wrong_is_named_with_its_rule() {
             r#""names": ["mount"], "action": "SCMP_ACT_DENY""#,
             r#"syscalls[1] (mount): unknown action "SCMP_ACT_DENY""#,
         ),
-        (
-            r#""names": ["mount"], "action": "SCMP_ACT_NOTIFY""#,
-            "syscalls[1] (mount): SCMP_ACT_NOTIFY is not supported",
-        ),
         (r#""names": ["mount"]"#, "syscalls[1] (mount): missing field `action`"),
         (
             r#""names": ["a", "b"], "name": "c", "action": "SCMP_ACT_LOG""#,
@@ -115,6 +111,10 @@ fn what_is_wrong_is_named_with_its_rule() {
     }
     for (json, part) in [
         ("nonsense", "Decoding seccomp profile failed"),
+        (
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "mount", "action": "SCMP_ACT_NOTIFY"}]}"#,
+            "SCMP_ACT_NOTIFY needs a listenerPath",
+        ),
         (r#"{"syscalls": [{"name": "a", "action": "SCMP_ACT_LOG"}]}"#, "defaultAction is missing"),
         (r#"{"defaultAction": "ALLOW"}"#, r#"unknown defaultAction "ALLOW""#),
         (r#"{"defaultAction": "SCMP_ACT_LOG", "architectures": ["Z80"]}"#, r#"unknown architecture "Z80""#),

@@ -14,6 +14,7 @@ use super::report::Report;
 use crate::container::{self, Membership, Stdio};
 use crate::fault::{self, Point};
 use crate::protocol::{EXEC_DIR, Exec as Wanted, ExecFile, Failure};
+use crate::shim::asking::Asking;
 use crate::shim::{failure, set_alarm, setup};
 
 /// How long making an exec may take, in seconds.
@@ -41,16 +42,30 @@ enum Error {
     Report(#[source] io::Error),
 }
 
+/// What a runner does.
+struct Work<'a> {
+    path: &'a Path,
+    stdin: bool,
+    membership: Membership<'a>,
+    asking: Option<&'a Asking>,
+}
+
 impl Runner {
     /// Forks a runner for what is wanted.
-    pub(super) fn fork(run_dir: &Path, wanted: &Wanted, membership: Membership<'_>) -> io::Result<Self> {
+    pub(super) fn fork(
+        run_dir: &Path,
+        wanted: &Wanted,
+        membership: Membership<'_>,
+        asking: Option<&Asking>,
+    ) -> io::Result<Self> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         // SAFETY: the shim has one thread, so the child may do whatever the parent may.
         match unsafe { fork() }? {
             ForkResult::Child => {
                 let path = run_dir.join(EXEC_DIR).join(format!("{}.json", wanted.id));
-                run(&path, wanted.stdin, membership, theirs.as_fd())
+                let work = Work { path: &path, stdin: wanted.stdin, membership, asking };
+                run(&work, theirs.as_fd())
             }
             ForkResult::Parent { child } => Ok(Self { pid: Pid::from_raw(child.as_raw()), socket: ours }),
         }
@@ -74,12 +89,12 @@ impl Runner {
 }
 
 /// The runner's life.
-fn run(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd<'_>) -> ! {
+fn run(work: &Work<'_>, socket: BorrowedFd<'_>) -> ! {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     set_alarm(LIMIT);
     // Copies of the shim's ends of pipes and connections would keep their closing from being seen.
-    close_but(&mut [membership.init.as_raw_fd(), socket.as_raw_fd()]);
-    let report = match make(path, stdin, membership, socket) {
+    close_but(&mut [work.membership.init.as_raw_fd(), socket.as_raw_fd()]);
+    let report = match make(work, socket) {
         Ok(()) => Report::Started,
         Err(error) => Report::Failed(failure_of(&error)),
     };
@@ -89,7 +104,9 @@ fn run(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd<
     unsafe { libc::_exit(0) }
 }
 
-fn make(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd<'_>) -> Result<(), Error> {
+fn make(work: &Work<'_>, socket: BorrowedFd<'_>) -> Result<(), Error> {
+    let Work { path, stdin, membership, asking } = *work;
+    let mut asking = asking.cloned();
     let ExecFile { process, groups } = read(path)?;
     fault::fail(Point::RunnerClone).map_err(Error::Streams)?;
     let tell = |report: Report, fds: &[BorrowedFd<'_>]| report.send(socket, fds).map_err(Error::Report);
@@ -101,7 +118,7 @@ fn make(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd
         Ok::<_, Error>(cloned)
     };
     let created = if process.terminal().unwrap_or(false) {
-        let created = clone(Stdio::Terminal)?.created()?;
+        let created = clone(Stdio::Terminal)?.attended(&mut asking)?;
         let console = created.console().ok_or_else(|| Error::Streams(io::ErrorKind::NotFound.into()))?;
         tell(Report::Streams { stdin, terminal: true }, &[console])?;
         created
@@ -111,7 +128,7 @@ fn make(path: &Path, stdin: bool, membership: Membership<'_>, socket: BorrowedFd
         let input = input.as_ref().map(AsFd::as_fd);
         let ends: Vec<_> = input.into_iter().chain(sources.iter().map(|source| source.fd.as_fd())).collect();
         tell(Report::Streams { stdin, terminal: false }, &ends)?;
-        cloned.created()?
+        cloned.attended(&mut asking)?
     };
     created.start()?;
     Ok(())
