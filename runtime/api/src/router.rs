@@ -118,6 +118,7 @@ fn system_routes() -> Router<App> {
         .route("/beeline/stats", get(overview::stats))
         .route("/beeline/flows", get(flow::flows))
         .route("/beeline/drops", get(flow::drops))
+        .route("/beeline/pairs", get(flow::pairs))
 }
 
 #[cfg(test)]

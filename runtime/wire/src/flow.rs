@@ -1,5 +1,5 @@
 //! `GET /beeline/flows`: what containers have to do with whom, a JSON object a line. `GET /beeline/drops`: what is refused,
-//! in the same form. Beeline's own.
+//! in the same form. `GET /beeline/pairs`: who talks to whom. Beeline's own.
 
 use serde::{Deserialize, Serialize};
 
@@ -79,4 +79,35 @@ pub struct FlowDrop {
     /// The sources that the rule denies; empty when it is a list of who is allowed, and the source is not on it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rule_source: String,
+}
+
+/// `GET /beeline/pairs`: two that talk, and how much since somebody began to ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Pair {
+    /// Who began.
+    pub source: Party,
+    pub destination: Party,
+    pub flows: u64,
+    /// From the source to the destination, Ethernet headers included.
+    pub sent_bytes: u64,
+    pub sent_packets: u64,
+    /// The other way round.
+    pub received_bytes: u64,
+    pub received_packets: u64,
+}
+
+/// One that talks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Party {
+    /// `container`, `host` or `outside`.
+    pub kind: String,
+    #[serde(rename = "ContainerID", skip_serializing_if = "String::is_empty")]
+    pub container_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub container_name: String,
+    /// The network by which it talks.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub network: String,
 }

@@ -1,6 +1,6 @@
 //! Flows to the API's form.
 
-use beeline_engine::{FlowChange, FlowEnd, FlowEvent, Phase, hint};
+use beeline_engine::{FlowChange, FlowEnd, FlowEvent, Pair, Party, Phase, hint};
 use beeline_wire::flow;
 
 pub(crate) fn flow(event: &FlowEvent) -> flow::Flow {
@@ -68,4 +68,30 @@ fn refusal(change: &FlowChange) -> Option<flow::FlowDrop> {
         rule_scope: rule.map(|rule| rule.scope.to_string()).unwrap_or_default(),
         rule_source: source.map(|source| source.to_string()).unwrap_or_default(),
     })
+}
+
+pub(crate) fn pair(pair: &Pair) -> flow::Pair {
+    flow::Pair {
+        source: party(&pair.source),
+        destination: party(&pair.destination),
+        flows: pair.flows,
+        sent_bytes: pair.sent.bytes,
+        sent_packets: pair.sent.packets,
+        received_bytes: pair.received.bytes,
+        received_packets: pair.received.packets,
+    }
+}
+
+fn party(party: &Party) -> flow::Party {
+    let of_kind = |kind: &str| flow::Party { kind: kind.to_owned(), ..flow::Party::default() };
+    match party {
+        Party::Container(container) => flow::Party {
+            container_id: container.id.to_string(),
+            container_name: container.name.to_string(),
+            network: container.network.clone(),
+            ..of_kind("container")
+        },
+        Party::Host => of_kind("host"),
+        Party::Outside => of_kind("outside"),
+    }
 }

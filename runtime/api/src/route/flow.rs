@@ -1,13 +1,15 @@
-//! `GET /beeline/flows`, `GET /beeline/drops`: what containers have to do with whom, as it happens.
+//! `GET /beeline/flows`, `GET /beeline/drops`, `GET /beeline/pairs`: what containers have to do with whom, as it happens.
 
 use std::convert::Infallible;
 use std::future::ready;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use beeline_engine::{DropReason, FlowChange, FlowEvent, FlowStream};
 use beeline_wire::filters::Filters;
+use beeline_wire::flow;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
@@ -32,6 +34,11 @@ pub(crate) async fn drops(State(app): State<App>, params: Params) -> Result<Resp
     let filters = filters(&params)?;
     let events = app.engine.drops();
     Ok(stream(app, filters, events, params.flag("follow")))
+}
+
+/// Who has talked to whom since somebody began to ask.
+pub(crate) async fn pairs(State(app): State<App>) -> Result<Json<Vec<flow::Pair>>, ApiError> {
+    Ok(Json(app.engine.pairs()?.iter().map(convert::flow::pair).collect()))
 }
 
 fn filters(params: &Params) -> Result<Filters, ApiError> {

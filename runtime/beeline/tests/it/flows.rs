@@ -193,11 +193,10 @@ fn drops_are_remembered_with_reason_rule_and_what_to_do_and_followed() {
         )
     };
     assert_eq!(ask(8090).code(), 28);
-    let line = bed.eventually("the drop", || {
+    let (line, listed) = bed.eventually("the drop", || {
         let listed = bed.beeline_ok(&["drops", "--reason", "denied"]);
         listed.lines().find(|line| line.contains("dropped")).map(|line| (line.to_owned(), listed.clone()))
     });
-    let (line, listed) = line;
     assert!(line.contains(&format!("tcp   {CLIENT_ADDRESS}:")), "{line}");
     let rule = format!("-> {HOST_ADDRESS}:8090  denied: the publish's rule denies {CLIENT_ADDRESS}/32");
     assert!(line.ends_with(&rule), "{line}");
@@ -262,4 +261,39 @@ fn flows_and_events_are_exported_to_files_that_are_rotated() {
     let size = fs::metadata(&before).unwrap().len();
     assert!((32 << 10..=64 << 10).contains(&size), "{size}");
     bed.docker_ok(&["rm", "-f", "web"]);
+}
+
+#[test]
+fn who_talks_to_whom_is_summed_while_somebody_asks() {
+    let Some(bed) = bed() else { return };
+    let socket = bed.dirs.socket().display().to_string();
+    let ask = || -> Vec<Value> {
+        let answer = bed
+            .in_host(&format!("curl -sS --max-time 5 --unix-socket {socket} http://localhost/beeline/pairs"));
+        serde_json::from_str(&answer).unwrap()
+    };
+    assert_eq!(ask(), Vec::<Value>::new(), "nobody has asked before");
+    for _ in 0..3 {
+        bed.docker_ok(&["exec", "buyer", "wget", "-q", "-O", "/dev/null", "http://web/"]);
+    }
+    bed.in_client(&format!("curl -sS --max-time 5 http://{HOST_ADDRESS}:8080/"));
+    let is_web = |pair: &&Value| pair["Destination"]["ContainerName"] == "web";
+    let pairs = ask();
+    let of = |pairs: &[Value], kind: &str| {
+        let found = pairs.iter().filter(is_web).find(|pair| pair["Source"]["Kind"] == kind).cloned();
+        found.unwrap_or_else(|| panic!("no {kind} in {pairs:?}"))
+    };
+    let (buyer, outside) = (of(&pairs, "container"), of(&pairs, "outside"));
+    assert_eq!((&buyer["Source"]["ContainerName"], &buyer["Flows"]), (&"buyer".into(), &3.into()));
+    assert_eq!(outside["Flows"], 1);
+    // An answer is longer than its question, and each has at least the headers of its handshake.
+    for pair in [&buyer, &outside] {
+        let (sent, received) = (pair["SentBytes"].as_u64().unwrap(), pair["ReceivedBytes"].as_u64().unwrap());
+        assert!(received > sent && sent > 200, "{pair}");
+    }
+    // What is over stays in the sums: connections are taken out of the table a second after their end.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let later = of(&ask(), "container");
+    assert_eq!((&later["Flows"], &later["SentBytes"]), (&buyer["Flows"], &buyer["SentBytes"]));
+    end(bed);
 }
