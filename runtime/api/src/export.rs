@@ -85,7 +85,7 @@ impl Exporter {
         })
     }
 
-    /// Writes what happens until `stop`, beginning with the events since the engine's start.
+    /// Writes what happens until `stop`, and one batch of what waits then, beginning with the events since the engine's start.
     pub async fn run(self, engine: Engine, stop: CancellationToken) {
         let Self { name, mut sink } = self;
         let mut flows = engine.flows();
@@ -109,17 +109,21 @@ impl Exporter {
                 }
             }
             fails = outcome.is_err();
+            if stop.is_cancelled() {
+                return;
+            }
         }
     }
 }
 
-/// What there is to be written, when there is something; nothing at the end.
+/// What there is to be written, when there is something; at the end what there is at that moment.
 async fn batch(
     flows: &mut FlowStream,
     events: &mut EventStream,
     stop: &CancellationToken,
 ) -> Option<Vec<Bytes>> {
     let first = tokio::select! {
+        biased;
         line = next(flows, events) => line?,
         () = stop.cancelled() => return None,
     };
