@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use beeline_api::{Exporter, Listener};
 use beeline_engine::{Engine, EngineConfig};
+use beeline_spawn::memory;
 use clap::Parser;
 use clap::error::ErrorKind;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, sendto, socket};
@@ -51,6 +52,7 @@ fn start(flags: Flags) -> Result<()> {
         );
     }
     telemetry::init(settings.log_level);
+    memory::keep_little();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -79,6 +81,8 @@ async fn run(settings: Settings) -> Result<()> {
     let api = tokio::spawn(beeline_api::serve(listeners, engine.clone(), stop.clone()));
     let export = exporter.map(|exporter| tokio::spawn(exporter.run(engine.clone(), stop.clone())));
     notify_ready();
+    // Loading the programs took more than all that the daemon needs from now on.
+    memory::release();
     let hosts = settings.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %hosts, "ready");
 

@@ -6,6 +6,7 @@ pub mod container;
 mod executable;
 pub mod fault;
 pub mod log;
+pub mod memory;
 pub mod oci;
 pub mod protocol;
 pub mod seccomp;

@@ -32,6 +32,7 @@ pub use request::{
 };
 pub use socket::connect as connect_shim;
 
+use crate::memory;
 use crate::protocol::{self, Event, Failure, FailureKind};
 use supervisor::Supervisor;
 
@@ -51,7 +52,7 @@ const IGNORED: [Signal; 7] = [
 ];
 
 /// What a forked spawner does from here on: one container, then exit.
-pub(crate) fn run(request: &[u8], mut fds: Vec<OwnedFd>) -> ! {
+pub(crate) fn run(request: Vec<u8>, mut fds: Vec<OwnedFd>) -> ! {
     let netns = if fds.len() > 1 { fds.pop() } else { None };
     let control = fds.pop().map(UnixStream::from);
     drop(fds);
@@ -59,12 +60,14 @@ pub(crate) fn run(request: &[u8], mut fds: Vec<OwnedFd>) -> ! {
     std::process::exit(i32::from(!ended))
 }
 
-fn supervise(request: &[u8], mut control: UnixStream, netns: Option<OwnedFd>) -> io::Result<()> {
+fn supervise(message: Vec<u8>, mut control: UnixStream, netns: Option<OwnedFd>) -> io::Result<()> {
     detach()?;
-    let request: ShimRequest = match serde_json::from_slice(request) {
+    let request: ShimRequest = match serde_json::from_slice(&message) {
         Ok(request) => request,
         Err(error) => return refuse(&mut control, "", &failure::of_setup(&error)),
     };
+    // It would take up memory as long as the container lives.
+    drop(message);
     set_alarm(CREATE_LIMIT);
     let made = setup::make(&request, netns);
     set_alarm(0);
@@ -75,7 +78,8 @@ fn supervise(request: &[u8], mut control: UnixStream, netns: Option<OwnedFd>) ->
     match made {
         Ok(made) => {
             let supervisor = Supervisor::new(request, control, made)?;
-            release_memory();
+            // A shim's own memory is what it has written to since the fork.
+            memory::release_heap();
             supervisor.run();
             Ok(())
         }
@@ -126,13 +130,4 @@ pub(crate) fn set_handler(signal: Signal, handler: SigHandler) -> io::Result<()>
 pub(crate) fn set_alarm(seconds: u32) {
     // SAFETY: the call takes a number and touches no memory.
     unsafe { libc::alarm(seconds) };
-}
-
-/// Gives back what the configuration's parsing took: a shim's own memory is what it has written to since the fork.
-fn release_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: this single-threaded process holds no allocator state across the call.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }

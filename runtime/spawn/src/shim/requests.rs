@@ -10,6 +10,7 @@ use super::failure;
 use super::supervisor::{Phase, Supervisor};
 use crate::container;
 use crate::fault::{self, Point};
+use crate::memory;
 use crate::protocol::{self, Attach, Event, Failure, FailureKind, Request, State, Status};
 
 impl Supervisor {
@@ -71,7 +72,7 @@ impl Supervisor {
                 client.send(&event);
                 if matches!(event, Event::Started { .. }) {
                     // What building the container took is no longer needed.
-                    super::release_memory();
+                    memory::release();
                 }
             }
         }

@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::transfer::{self, Received};
 use crate::fault::{self, Point};
+use crate::memory;
 use crate::shim;
 
 /// Receives requests and forks a shim for each, until the daemon goes. The binary calls this when its first argument
@@ -45,6 +46,7 @@ fn prepare() -> io::Result<OwnedFd> {
     reset_signals();
     // The kernel reaps shims: what becomes of one, the daemon learns from its connection.
     shim::set_handler(Signal::SIGCHLD, SigHandler::SigIgn)?;
+    memory::release();
     Ok(socket)
 }
 
@@ -90,7 +92,7 @@ fn fork(socket: &OwnedFd, received: Received) {
         Ok(ForkResult::Child) => {
             // SAFETY: the child never returns to the owner of this descriptor, which is the parent's to close.
             unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(socket)) };
-            shim::run(&received.request, received.fds)
+            shim::run(received.request, received.fds)
         }
         Ok(ForkResult::Parent { .. }) => {}
         Err(errno) => {
