@@ -1,4 +1,8 @@
-//! Attaching to devices (TCX links where the kernel has them, clsact filters otherwise) and to the root cgroup.
+//! Attaching to devices and to the root cgroup.
+//!
+//! At devices that stay, a program is behind a TCX link where the kernel has them. Making or ending one, the kernel waits
+//! for all readers (RCU), ten milliseconds and more, with all of networking locked. At containers' devices, which come and
+//! go by the hundred, a program is a clsact filter therefore: it is there at once, and costs a packet hardly more.
 
 use std::{
     fs::File,
@@ -52,11 +56,19 @@ impl Attacher<'_> {
                 Err(_) => Pins::remove(&path)?,
             }
         }
+        let failed = |source| Error::Attach { program, target: format!("device {ifname}"), source };
+        if program == programs::CONTAINER_INGRESS {
+            return match self.attach_clsact(program, ifname, way) {
+                // A kernel may have been built without, if it has TCX.
+                Err(error) => self.attach_tcx(fd.as_fd(), ifindex, way, &path).map_err(|_| failed(error)),
+                Ok(()) => Ok(()),
+            };
+        }
         match self.attach_tcx(fd.as_fd(), ifindex, way, &path) {
             Err(error) if is_unsupported(&error) => self.attach_clsact(program, ifname, way),
             other => other,
         }
-        .map_err(|source| Error::Attach { program, target: format!("device {ifname}"), source })
+        .map_err(failed)
     }
 
     fn attach_tcx(&self, program: BorrowedFd<'_>, ifindex: u32, way: Way, path: &Path) -> io::Result<()> {
@@ -73,11 +85,12 @@ impl Attacher<'_> {
 
     /// The filter has a priority of the instance's own, so that attaching again replaces it and leaves others alone.
     fn attach_clsact(&self, program: &'static str, ifname: &str, way: Way) -> io::Result<()> {
-        match qdisc_add_clsact(ifname) {
-            Ok(()) | Err(TcError::AlreadyAttached) => {}
-            Err(error) if is_present(&error) => {}
+        let is_new = match qdisc_add_clsact(ifname) {
+            Ok(()) => true,
+            Err(TcError::AlreadyAttached) => false,
+            Err(error) if is_present(&error) => false,
             Err(error) => return Err(io::Error::other(error)),
-        }
+        };
         let mut classifier =
             SchedClassifier::from_pin(self.folder.join(program)).map_err(io::Error::other)?;
         let options = || {
@@ -87,10 +100,15 @@ impl Attacher<'_> {
                 classid: None,
             })
         };
-        let link = match self.filter(ifname, way).map(|filter| classifier.attach_to_link(filter)) {
-            Ok(Ok(replaced)) => replaced,
-            // There is none yet.
-            _ => classifier.attach_with_options(ifname, way.into(), options()).map_err(io::Error::other)?,
+        let replaced = match self.filter(ifname, way) {
+            Ok(filter) if !is_new => classifier.attach_to_link(filter).ok(),
+            _ => None,
+        };
+        let link = match replaced {
+            Some(replaced) => replaced,
+            None => {
+                classifier.attach_with_options(ifname, way.into(), options()).map_err(io::Error::other)?
+            }
         };
         let link = classifier.take_link(link).map_err(io::Error::other)?;
         // Dropping it would take the filter away; the filter is to outlive the daemon.
