@@ -1,6 +1,7 @@
 //! One container: what was asked, what is, and the task that owns it.
 
 pub(crate) mod actor;
+mod ahead;
 mod capabilities;
 pub(crate) mod config;
 pub(crate) mod create;

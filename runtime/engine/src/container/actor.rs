@@ -57,6 +57,7 @@ use tokio::sync::{RwLock, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::attach::AttachOptions;
+use crate::container::ahead::Ahead;
 use crate::container::handle::{Command, Handle};
 use crate::container::health::Monitor;
 use crate::container::record::{Record, Runtime, paths};
@@ -94,6 +95,8 @@ pub(crate) struct Actor {
     layers: Vec<PathBuf>,
     /// Its removal is to take the volumes along that nobody gave a name.
     with_volumes: bool,
+    /// The network namespace of the first start.
+    ahead: Option<Ahead>,
     /// Read by those who use the container's files: two of its mounts at once would disturb each other.
     files: Arc<RwLock<()>>,
 }
@@ -141,6 +144,7 @@ impl Actor {
             monitor: None,
             layers,
             with_volumes: false,
+            ahead: None,
             files: Arc::default(),
         };
         (actor, handle)

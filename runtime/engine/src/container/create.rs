@@ -78,7 +78,7 @@ pub(crate) async fn create(shared: &Arc<Shared>, request: CreateContainer) -> Re
     }
     fault::pass(Point::CreateStored);
     volumes::confirm(shared, &record.mounts()).await;
-    let (actor, handle) = Actor::new(shared.clone(), record, Runtime::default(), image.layers.clone());
+    let (mut actor, handle) = Actor::new(shared.clone(), record, Runtime::default(), image.layers.clone());
     actor.created();
     shared.directory.insert(handle);
     tokio::spawn(actor.run());

@@ -3,13 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::Actor;
+use super::network::Plan;
+use crate::container::ahead::Ahead;
 use crate::container::record::Record;
+use crate::container::user_namespace;
 use crate::network::Network;
 
 impl Actor {
-    /// Tells listeners that the container exists.
-    pub(crate) fn created(&self) {
+    /// Tells listeners that the container exists, and makes ready for its start.
+    pub(crate) fn created(&mut self) {
         self.event("create", []);
+        // That of a user namespace's own is made together with it.
+        let is_plain = user_namespace::remap(&self.shared, &self.record.config.host).is_none();
+        if is_plain && matches!(self.plan_network(), Ok(Plan::Networks(_))) {
+            self.ahead = Ahead::begin();
+        }
     }
 
     /// Tells listeners what happened to the container.

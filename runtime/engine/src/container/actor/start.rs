@@ -8,7 +8,7 @@
 //! Whatever fails, everything that was made is undone, and the container is as it was before, with the reason.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use beeline_net::{Net, Netns};
@@ -19,6 +19,7 @@ use beeline_spawn::{Network, ShimRequest, container::Rootfs};
 
 use super::network::{Joined, Plan};
 use super::{Actor, now};
+use crate::container::ahead::Source;
 use crate::container::config::ContainerConfig;
 use crate::container::log;
 use crate::container::namespaces::{self, Held, Shares};
@@ -133,8 +134,12 @@ impl Actor {
         self.mount_volumes().await?;
         timeline.step("journal, volumes");
         let mut held = Held::open(&shared, &self.record.config.host)?;
-        let made = held.take_net();
-        let netns = self.prepare(&plan, held.shares(), made).await?;
+        let source = match (held.take_net(), self.ahead.take()) {
+            (Some(net), _) => Source::Owned(net),
+            (None, Some(ahead)) => Source::Ahead(ahead),
+            (None, None) => Source::New,
+        };
+        let netns = self.prepare(&plan, held.shares(), source).await?;
         timeline.step("files, namespace");
         let (attached, created) =
             tokio::join!(self.join(netns.as_ref(), plan.joined()), self.create(netns.as_ref()));
@@ -190,13 +195,12 @@ impl Actor {
         self.shared.publish(requests, targets, policy).await
     }
 
-    /// Writes the container's files and makes or opens its network namespace, side by side. One that is `made` is that of a
-    /// new user namespace.
+    /// Writes the container's files and makes or opens its network namespace, side by side.
     async fn prepare(
         &self,
         plan: &Plan,
         shares: Shares,
-        made: Option<OwnedFd>,
+        source: Source,
     ) -> Result<Option<Netns>, Error> {
         let default = self.shared.networks.find(DEFAULT)?;
         let mut paths =
@@ -230,11 +234,7 @@ impl Actor {
                 Plan::Plain => Ok(None),
                 Plan::Networks(_) => {
                     fault(Point::StartNamespace)?;
-                    let netns = match made {
-                        Some(made) => Net::furnish_netns(made).await,
-                        None => Net::create_netns().await,
-                    };
-                    netns.map(Some).map_err(failed)
+                    source.netns().await.map(Some).map_err(failed)
                 }
                 Plan::Shared(other) => self.namespace_of(other).map(Some),
             }
