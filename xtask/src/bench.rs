@@ -29,7 +29,7 @@ enum Part {
     Net,
     /// Starts of containers, commands in them, their ends and their memory
     Run,
-    /// Scrapes of the metrics
+    /// Scrapes of the metrics, and what watching containers costs
     Metrics,
 }
 
@@ -47,9 +47,8 @@ pub(crate) struct Arguments {
     seconds: f64,
     #[command(flatten)]
     run: run::Extent,
-    /// Scrapes with each number of containers; the median counts
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    scrapes: u32,
+    #[command(flatten)]
+    metrics: metrics::Scraping,
     /// Measure this binary instead of building one, for a comparison
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -106,11 +105,9 @@ impl Arguments {
             tables.push(run.table());
         }
         if includes(Part::Metrics) {
-            let stage = Stage::build(&binary, "beeline-bench", &[])?;
-            let scrapes = metrics::measure(&stage, self.scrapes)?;
-            stage.clear()?;
-            report["metrics"] = scrapes.json();
-            tables.push(scrapes.table());
+            let metrics = metrics::measure(&binary, &output, self.metrics, self.rounds, self.seconds)?;
+            report["metrics"] = metrics.json();
+            tables.push(metrics.table());
         }
 
         println!("\n{}", tables.join("\n"));

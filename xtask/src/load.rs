@@ -21,6 +21,8 @@ enum End {
     Serve { address: SocketAddr },
     /// Measure against a server and print the rate
     Measure { kind: Kind, server: SocketAddr, seconds: f64 },
+    /// Measure how often two threads take turns and print the rate
+    Switches { seconds: f64 },
 }
 
 impl Arguments {
@@ -35,6 +37,11 @@ impl Arguments {
                 let Measurement { rate, p99 } = measure(kind, server, Duration::from_secs_f64(seconds))
                     .with_context(|| format!("measure against {server}"))?;
                 println!("{rate} {}", p99.as_secs_f64());
+                Ok(())
+            }
+            End::Switches { seconds } => {
+                let turns = load::switches(Duration::from_secs_f64(seconds)).context("measure switches")?;
+                println!("{} {}", turns.rate, turns.p99.as_secs_f64());
                 Ok(())
             }
         }

@@ -25,18 +25,26 @@ impl Stage {
         let topology = Topology::create(prefix)?;
         let directories = Directories::create()?;
         let mut stage = Self { binary: binary.to_path_buf(), daemon: None, topology, directories };
-        step("start a daemon of its own", |_step| {
-            let mut command =
-                Daemon::command(binary, &stage.topology.host, &stage.topology.instance, &stage.directories);
-            // Its own process group: Ctrl-C is for the task, which then ends the daemon in good order.
-            let daemon = Daemon::spawn(command.args(flags).process_group(0), &stage.directories);
-            if daemon.is_err() {
-                sweep(&stage.topology, &stage.directories);
-            }
-            stage.daemon = Some(daemon?);
-            Ok(())
-        })?;
+        step("start a daemon of its own", |_step| stage.start(flags))?;
         Ok(stage)
+    }
+
+    fn start(&mut self, flags: &[&str]) -> Result<()> {
+        let mut command =
+            Daemon::command(&self.binary, &self.topology.host, &self.topology.instance, &self.directories);
+        // Its own process group: Ctrl-C is for the task, which then ends the daemon in good order.
+        let daemon = Daemon::spawn(command.args(flags).process_group(0), &self.directories);
+        if daemon.is_err() {
+            sweep(&self.topology, &self.directories);
+        }
+        self.daemon = Some(daemon?);
+        Ok(())
+    }
+
+    /// Puts a daemon with other flags in the place of this one; the containers go on.
+    pub(crate) fn restart(&mut self, flags: &[&str]) -> Result<()> {
+        self.daemon.take().map_or(Ok(()), Daemon::stop)?;
+        self.start(flags)
     }
 
     /// Beeline's client in the host's namespace, talking to this daemon.

@@ -8,11 +8,16 @@
 //! | accelerated         | `loopback`: within one network namespace; `beeline`: between containers; `accelerated`: between those of a network that is; `accelerated, from the host`: by 127.0.0.1 to a port that one of them publishes |
 //! | to the outside      | `routed`: plain routing without netfilter; `beeline`: masquerade; `iptables`: masquerade |
 //!
+//! Beside these, dockerd and podman where they run, and what it takes to publish a range of ports.
+//!
 //! The containers are alike, Beeline's own all of them, so that each server pays the same for its control groups and its
 //! system call filter; only the way of the packets differs. Each way has a host of its own, so that none pays for
 //! another's rules or programs.
 
 mod figures;
+mod goals;
+mod peers;
+mod publish;
 mod ways;
 
 use std::path::Path;
@@ -20,50 +25,62 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use beeline_testbed::command::{eventually, text};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Kind;
+use super::{Kind, work};
 use crate::interrupt;
 use crate::progress::Step;
 use crate::stage::Stage;
 
-use figures::{Figure, Figures};
-use ways::{Hosts, Way};
+pub(super) use figures::Figure;
+use figures::Figures;
+use ways::Hosts;
+pub(super) use ways::{IMAGE as LOAD_IMAGE, PORT, Place, Way, address, import, run};
 
 /// The figures of every scenario.
-pub(super) struct Report(Vec<Figures>);
+pub(super) struct Report {
+    ways: Vec<Figures>,
+    publishing: work::Report,
+}
 
 impl Report {
     pub(super) fn tables(&self) -> String {
-        self.0.iter().map(Figures::table).collect::<Vec<String>>().join("\n")
+        let ways = self.ways.iter().flat_map(|figures| [figures.table(), figures.goals()]);
+        ways.chain([self.publishing.table()]).collect::<Vec<String>>().join("\n")
     }
 
     pub(super) fn json(&self) -> Value {
-        self.0.iter().map(Figures::json).collect()
+        let ways: Value = self.ways.iter().map(Figures::json).collect();
+        json!({ "ways": ways, "publishing": self.publishing.json() })
     }
 }
 
 /// Measures every way of every scenario `rounds` times, each time for `seconds`, the ways taking turns.
-pub(super) fn measure(stage: &Stage, work: &Path, rounds: u32, seconds: f64) -> Result<Report> {
+pub(super) fn measure(stage: &Stage, output: &Path, rounds: u32, seconds: f64) -> Result<Report> {
     let load = std::env::current_exe().context("find this program, which also makes the load")?;
-    let hosts = Hosts::build(stage, work, &load)?;
+    let hosts = Hosts::build(stage, output, &load)?;
+    let publishing = work::Report(publish::measure(stage, rounds)?.into());
     let scenarios = [
-        ("to a published port", hosts.to_a_published_port()?),
-        ("by loopback", hosts.by_loopback()?),
-        ("between containers", hosts.between_containers()?),
-        ("to the outside", hosts.to_the_outside()?),
+        ("to a published port", hosts.to_a_published_port()?, goals::PUBLISHED),
+        ("by loopback", hosts.by_loopback()?, goals::LOOPBACK),
+        ("between containers", hosts.between_containers()?, goals::CONTAINERS),
+        ("to the outside", hosts.to_the_outside()?, goals::OUTSIDE),
     ];
     let mut report = Vec::new();
-    for (title, ways) in scenarios {
-        report.push(scenario(title, &ways, &load, rounds, seconds)?);
+    for (title, ways, goals) in scenarios {
+        let figures = Figures::new(title, ways.iter().map(|way| way.name).collect(), goals);
+        report.push(scenario(figures, &ways, &load, rounds, seconds)?);
     }
     // Last, as it puts a program at every socket.
-    report.push(scenario("accelerated", &hosts.accelerated()?, &load, rounds, seconds)?);
-    Ok(Report(report))
+    let ways = hosts.accelerated()?;
+    let names = ways.iter().map(|way| way.name).collect();
+    let figures = Figures::new("accelerated", names, goals::ACCELERATED);
+    report.push(scenario(figures, &ways, &load, rounds, seconds)?);
+    Ok(Report { ways: report, publishing })
 }
 
-fn scenario(title: &'static str, ways: &[Way], load: &Path, rounds: u32, seconds: f64) -> Result<Figures> {
-    let mut figures = Figures::new(title, ways.iter().map(|way| way.name).collect());
+fn scenario(mut figures: Figures, ways: &[Way], load: &Path, rounds: u32, seconds: f64) -> Result<Figures> {
+    let title = figures.title;
     for way in ways {
         let reach = || figure(way, Kind::Requests, 0.05, load).ok();
         eventually(&format!("the server of {} answers", way.name), Duration::from_secs(10), reach)?;
@@ -85,7 +102,7 @@ fn scenario(title: &'static str, ways: &[Way], load: &Path, rounds: u32, seconds
 }
 
 /// One measurement, from where the way begins.
-fn figure(way: &Way, kind: Kind, seconds: f64, load: &Path) -> Result<Figure> {
+pub(super) fn figure(way: &Way, kind: Kind, seconds: f64, load: &Path) -> Result<Figure> {
     let mut client = way.from.command(load);
     client.args(["load", "measure", kind.argument(), &way.to.to_string(), &seconds.to_string()]);
     let printed = text(&mut client).with_context(|| format!("measure {}", way.name))?;

@@ -14,14 +14,16 @@ mod memory;
 mod parallel;
 mod requests;
 
+pub(super) use memory::proportional;
+pub(super) use requests::{create, sleeper, timed};
+
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use beeline_testbed::busybox_tar;
-use serde_json::Value;
 
 use super::peer::{self, Engine, Peers};
-use super::work::{self, Work};
+use super::work::Report;
 use crate::stage::Stage;
 
 /// The port of the host that every engine publishes.
@@ -36,19 +38,6 @@ pub(super) struct Extent {
     /// Idle containers whose memory is measured
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=2000))]
     idle: u32,
-}
-
-/// All works.
-pub(super) struct Report(Vec<Work>);
-
-impl Report {
-    pub(super) fn table(&self) -> String {
-        work::table(&self.0)
-    }
-
-    pub(super) fn json(&self) -> Value {
-        self.0.iter().map(Work::json).collect()
-    }
 }
 
 /// Measures every work, the ways taking turns.

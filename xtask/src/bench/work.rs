@@ -11,6 +11,8 @@ use crate::interrupt;
 pub(super) enum Unit {
     Milliseconds,
     PerSecond,
+    Gigabits,
+    Percent,
     KiB,
     MiB,
 }
@@ -20,6 +22,8 @@ impl Unit {
         match self {
             Self::Milliseconds => format!("{value:.1} ms"),
             Self::PerSecond => format!("{value:.0} /s"),
+            Self::Gigabits => format!("{value:.1} Gbit/s"),
+            Self::Percent => format!("{value:.3} %"),
             Self::KiB => format!("{value:.0} KiB"),
             Self::MiB => format!("{value:.1} MiB"),
         }
@@ -36,6 +40,8 @@ pub(super) enum Goal {
     AtLeast(f64),
     /// At most this share of another way's figure.
     ShareOf(&'static str, f64),
+    /// At least this share of it.
+    LeastShareOf(&'static str, f64),
 }
 
 #[derive(Debug)]
@@ -86,11 +92,18 @@ impl Work {
         &mut self.ways[at]
     }
 
+    /// Our figures and those of another way, of the same turns.
+    pub(super) fn pairs(&self, name: &str) -> Vec<(f64, f64)> {
+        let figures =
+            |name| self.ways.iter().find(|way| way.name == name).map_or(&[][..], |way| &way.figures);
+        figures(OURS).iter().copied().zip(figures(name).iter().copied()).collect()
+    }
+
     /// The share of another way's figures that ours are, each beside that of the same turn: a machine's mood
     /// changes less within a turn than between two.
     fn share(&self, of: &Way) -> f64 {
-        let first = self.ways.first().map_or(&[][..], |way| &way.figures);
-        report::median(&first.iter().zip(&of.figures).map(|(ours, its)| ours / its).collect::<Vec<f64>>())
+        let pairs = self.pairs(of.name);
+        report::median(&pairs.into_iter().map(|(ours, its)| ours / its).collect::<Vec<f64>>())
     }
 
     /// The goal that concerns this way, with whether it is met.
@@ -102,6 +115,9 @@ impl Work {
                 Goal::AtLeast(least) if at == 0 => (format!(">= {}", self.unit.show(least)), median >= least),
                 Goal::ShareOf(name, most) if name == way.name => {
                     (format!("<= {most:.3}x"), self.share(way) <= most)
+                }
+                Goal::LeastShareOf(name, least) if name == way.name => {
+                    (format!(">= {least:.3}x"), self.share(way) >= least)
                 }
                 _ => return None,
             };
@@ -154,8 +170,21 @@ impl Work {
     }
 }
 
+/// All works of a part of the bench.
+pub(super) struct Report(pub(super) Vec<Work>);
+
+impl Report {
+    pub(super) fn table(&self) -> String {
+        table(&self.0)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        self.0.iter().map(Work::json).collect()
+    }
+}
+
 /// One table of all works.
-pub(super) fn table(works: &[Work]) -> String {
+fn table(works: &[Work]) -> String {
     let rows: Vec<Vec<String>> = works.iter().flat_map(Work::rows).collect();
     report::table(&["work", "way", "median", "range", "beeline is", "goal"], &rows)
 }
@@ -183,8 +212,8 @@ mod tests {
 
     #[test]
     fn goals_are_judged_by_medians_and_by_shares_of_the_same_turn() {
-        let mut work =
-            Work::new("run", Unit::Milliseconds, &[Goal::AtMost(8.0), Goal::ShareOf("runc", 0.25)]);
+        let goals = [Goal::AtMost(8.0), Goal::ShareOf("runc", 0.25), Goal::LeastShareOf("runc", 0.3)];
+        let mut work = Work::new("run", Unit::Milliseconds, &goals);
         for (ours, its) in [(5.0, 40.0), (9.0, 30.0), (6.0, 20.0)] {
             work.add("beeline", "beeline", ours);
             work.add("runc", "runc 1.1", its);
@@ -192,7 +221,7 @@ mod tests {
         work.absent("crun", "cgroups in hybrid mode");
         let table = table(std::slice::from_ref(&work));
         assert!(table.contains("<= 8.0 ms: met"), "{table}");
-        assert!(table.contains("0.300x") && table.contains("<= 0.250x: missed"), "{table}");
+        assert!(table.contains("0.300x") && table.contains("<= 0.250x: missed, >= 0.300x: met"), "{table}");
         assert!(table.contains("not here: cgroups in hybrid mode"), "{table}");
         assert_eq!(work.json()["ways"][1]["runs"][2], 20.0);
     }

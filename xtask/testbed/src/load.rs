@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::libc;
@@ -111,6 +112,32 @@ pub fn stream(server: SocketAddr, time: Duration) -> io::Result<Measurement> {
     Ok(Measurement { rate: bits / start.elapsed().as_secs_f64(), p99: Duration::ZERO })
 }
 
+/// Switches between two threads for `time`: each wakes the other with a byte and waits for its answer. The rate is that of
+/// switches where both have one processor between them.
+///
+/// # Errors
+/// When there is no pipe.
+pub fn switches(time: Duration) -> io::Result<Measurement> {
+    let (mut answers, mut answer) = io::pipe()?;
+    let (mut questions, mut question) = io::pipe()?;
+    thread::scope(|scope| {
+        scope.spawn(move || -> io::Result<()> {
+            let mut byte = [0];
+            // Until the pipe ends.
+            while questions.read(&mut byte)? > 0 {
+                answer.write_all(&byte)?;
+            }
+            Ok(())
+        });
+        let turns = repeat(time, || {
+            question.write_all(&[0])?;
+            answers.read_exact(&mut [0])
+        });
+        drop(question);
+        turns.map(|turns| Measurement { rate: turns.rate * 2.0, ..turns })
+    })
+}
+
 fn connect(server: SocketAddr, kind: Kind) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&server, SILENCE)?;
     stream.set_nodelay(true)?;
@@ -144,8 +171,6 @@ fn repeat(time: Duration, mut once: impl FnMut() -> io::Result<()>) -> io::Resul
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     #[test]
@@ -157,5 +182,11 @@ mod tests {
         for measure in [request_response, connections, stream] {
             assert!(measure(server, time).unwrap().rate > 0.0);
         }
+    }
+
+    #[test]
+    fn two_threads_take_turns() {
+        let turns = switches(Duration::from_millis(50)).unwrap();
+        assert!(turns.rate > 100.0, "{turns:?}");
     }
 }

@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::{Kind, report};
+use super::goals::Goal;
 
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Figure {
+pub(in crate::bench) struct Figure {
     /// Requests, connections or bits per second.
-    rate: f64,
+    pub(in crate::bench) rate: f64,
     /// The 99th percentile of a request's time, in seconds; zero for a stream.
     p99: f64,
 }
 
 impl Figure {
     /// Reads what `load measure` prints.
-    pub(super) fn parse(printed: &str) -> Option<Self> {
+    pub(in crate::bench) fn parse(printed: &str) -> Option<Self> {
         let (rate, p99) = printed.trim().split_once(' ')?;
         Some(Self { rate: rate.parse().ok()?, p99: p99.parse().ok()? })
     }
@@ -25,14 +26,15 @@ impl Figure {
 
 /// All figures of a scenario. Its first way is what the others are compared with.
 pub(super) struct Figures {
-    title: &'static str,
+    pub(super) title: &'static str,
     names: Vec<&'static str>,
+    goals: &'static [Goal],
     figures: BTreeMap<(&'static str, &'static str), Vec<Figure>>,
 }
 
 impl Figures {
-    pub(super) fn new(title: &'static str, names: Vec<&'static str>) -> Self {
-        Self { title, names, figures: BTreeMap::new() }
+    pub(super) fn new(title: &'static str, names: Vec<&'static str>, goals: &'static [Goal]) -> Self {
+        Self { title, names, goals, figures: BTreeMap::new() }
     }
 
     pub(super) fn add(&mut self, way: &'static str, kind: Kind, figure: Figure) {
@@ -47,12 +49,41 @@ impl Figures {
         report::median(&rates(self.runs(way, kind)))
     }
 
-    /// The share of the first way's rate, each run beside that of the same round: a machine's mood changes less within a
-    /// round than between two.
+    /// The share of the first way's rate.
     fn share(&self, way: &'static str, kind: Kind) -> f64 {
-        let first = self.names.first().map_or(&[][..], |first| self.runs(first, kind));
-        let runs = self.runs(way, kind).iter().zip(first);
-        report::median(&runs.map(|(run, first)| run.rate / first.rate).collect::<Vec<f64>>())
+        self.names.first().map_or(f64::NAN, |first| self.beside(way, first, kind, |figure| figure.rate))
+    }
+
+    /// A figure's share of another way's, each run beside that of the same round: a machine's mood changes less within a
+    /// round than between two.
+    fn beside(&self, way: &'static str, other: &'static str, kind: Kind, of: impl Fn(&Figure) -> f64) -> f64 {
+        let runs = self.runs(way, kind).iter().zip(self.runs(other, kind));
+        report::median(&runs.map(|(run, other)| of(run) / of(other)).collect::<Vec<f64>>())
+    }
+
+    /// What is to be reached beside ways that are here, and whether it is.
+    pub(super) fn goals(&self) -> String {
+        let here = self.goals.iter().filter(|goal| self.names.contains(&goal.beside));
+        let rows: Vec<Vec<String>> = here.map(|goal| self.judge(goal)).collect();
+        let heads = ["goal", "requests", "connections", "stream", "p99 of requests, of connections"];
+        report::table(&heads, &rows)
+    }
+
+    fn judge(&self, goal: &Goal) -> Vec<String> {
+        let said = |met| if met { "met" } else { "missed" };
+        let rates = Kind::ALL.map(|kind| {
+            let share = self.beside(goal.way, goal.beside, kind, |figure| figure.rate);
+            match goal.rate(kind) {
+                Some(least) => format!("{share:.2}x, >= {least:.2}x: {}", said(share >= least)),
+                None => format!("{share:.2}x"),
+            }
+        });
+        let latencies = [Kind::Requests, Kind::Connections].map(|kind| {
+            let share = self.beside(goal.way, goal.beside, kind, |figure| figure.p99);
+            if goal.p99 { format!("{share:.2}x: {}", said(share <= 1.0)) } else { format!("{share:.2}x") }
+        });
+        let title = format!("{} beside {}", goal.way, goal.beside);
+        std::iter::once(title).chain(rates).chain([latencies.join(", ")]).collect()
     }
 
     /// The median of the 99th percentiles of a request's time, in microseconds.
@@ -104,6 +135,7 @@ fn rates(runs: &[Figure]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::goals;
     use super::*;
 
     #[test]
@@ -114,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_median_counts_and_shares_are_of_the_same_round() {
-        let mut figures = Figures::new("scenario", vec!["ceiling", "beeline"]);
+        let mut figures = Figures::new("scenario", vec!["ceiling", "beeline"], goals::LOOPBACK);
         for (ceiling, beeline) in [(100.0, 90.0), (10.0, 9.5), (200.0, 100.0)] {
             for (way, rate) in [("ceiling", ceiling), ("beeline", beeline)] {
                 figures.add(way, Kind::Requests, Figure { rate, p99: 0.000_25 });
@@ -123,5 +155,7 @@ mod tests {
         assert!(figures.table().contains("90 /s (0.90x)"), "{}", figures.table());
         assert!(figures.table().contains("250 µs"), "{}", figures.table());
         assert_eq!(figures.json()["ways"][1]["requests"]["of_first"], 0.9);
+        let goals = figures.goals();
+        assert!(goals.contains("0.90x, >= 0.90x: met") && !goals.contains("dockerd"), "{goals}");
     }
 }

@@ -1,18 +1,20 @@
 //! The hosts of a bench, the containers behind them, and the ways between.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 use beeline_testbed::command::text;
-use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS, NetNs, Topology};
+use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS, NetNs, Topology, busybox_tar};
 use serde_json::Value;
 
+use super::peers::Rivals;
+use crate::bench::peer;
 use crate::stage::Stage;
 
 /// Where every server listens, and where it is published.
-const PORT: u16 = 9000;
+pub(in crate::bench) const PORT: u16 = 9000;
 
 /// Where the server listens that is in a container on the host's network, which has the other port published.
 const CONTAINED_PORT: u16 = 9002;
@@ -28,22 +30,27 @@ const GATEWAY_ADDRESS: &str = "198.51.100.1";
 const SERVER_NET: &str = "198.51.100.0/24";
 
 /// The image of the containers.
-const IMAGE: &str = "beeline-bench/load";
+pub(in crate::bench) const IMAGE: &str = "beeline-bench/load";
 
 /// A way from a client to a server.
-pub(super) struct Way {
-    pub(super) name: &'static str,
-    pub(super) from: Place,
-    pub(super) to: SocketAddr,
+pub(in crate::bench) struct Way {
+    pub(in crate::bench) name: &'static str,
+    pub(in crate::bench) from: Place,
+    pub(in crate::bench) to: SocketAddr,
 }
 
 /// A network namespace to run a program in.
 #[derive(Clone)]
-pub(super) struct Place(String);
+pub(in crate::bench) struct Place(String);
 
 impl Place {
-    fn of(namespace: &NetNs) -> Self {
+    pub(in crate::bench) fn of(namespace: &NetNs) -> Self {
         Self(namespace.path().display().to_string())
+    }
+
+    /// That of a process.
+    pub(super) fn of_process(process: u32) -> Self {
+        Self(format!("/proc/{process}/ns/net"))
     }
 
     /// The program, to be run here.
@@ -55,7 +62,7 @@ impl Place {
 }
 
 /// A server on no container's network, ended with this value.
-struct Server(Child);
+pub(super) struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -81,6 +88,7 @@ pub(super) struct Hosts<'a> {
     routed: Place,
     /// Two containers on Beeline's network.
     members: Bridge,
+    rivals: Rivals,
 }
 
 /// Two containers on one network: where the one is, and what the other's address is.
@@ -91,7 +99,11 @@ struct Bridge {
 
 impl<'a> Hosts<'a> {
     pub(super) fn build(stage: &'a Stage, work: &Path, load: &Path) -> Result<Self> {
-        import(stage, work, load)?;
+        let image = import(stage, work, load)?;
+        let busybox = busybox_tar(work)?;
+        // For what publishes ranges of ports.
+        peer::import(stage, &busybox, peer::IMAGE)?;
+        let rivals = Rivals::start(&image, &busybox, load);
         let plain = Topology::create("beeline-bench-plain")?;
         let bridged = Topology::create("beeline-bench-bridge")?;
         let netfilter = Topology::create("beeline-bench-nat")?;
@@ -121,6 +133,7 @@ impl<'a> Hosts<'a> {
             filtered,
             routed,
             members,
+            rivals,
         })
     }
 
@@ -137,22 +150,27 @@ impl<'a> Hosts<'a> {
             way("iptables", &self.netfilter, HOST_ADDRESS, PORT),
         ]
         .into_iter()
+        .chain(self.rivals.to_a_published_port()?.into_iter().map(Ok))
         .collect()
     }
 
     pub(super) fn by_loopback(&self) -> Result<Vec<Way>> {
         let way =
             |name, host: &NetNs| Ok(Way { name, from: Place::of(host), to: address("127.0.0.1", PORT)? });
-        [way("ceiling", &self.plain.host), way("beeline", &self.stage.topology.host)].into_iter().collect()
+        [way("ceiling", &self.plain.host), way("beeline", &self.stage.topology.host)]
+            .into_iter()
+            .chain(self.rivals.by_loopback()?.into_iter().map(Ok))
+            .collect()
     }
 
     pub(super) fn between_containers(&self) -> Result<Vec<Way>> {
         let way = |name, pair: &Bridge| Way { name, from: pair.client.clone(), to: pair.server };
-        Ok(vec![
+        let own = [
             way("bridge", &self.bridge),
             way("beeline", &self.members),
             way("bridge, iptables", &self.filtered),
-        ])
+        ];
+        Ok(own.into_iter().chain(self.rivals.between_containers()?).collect())
     }
 
     /// Makes a network that is accelerated, with two members.
@@ -183,29 +201,32 @@ impl<'a> Hosts<'a> {
             way("iptables", &self.filtered.client),
         ]
         .into_iter()
+        .chain(self.rivals.to_the_outside()?.into_iter().map(Ok))
         .collect()
     }
 }
 
-/// Makes the containers' image: its only file is this very program, which is static.
-fn import(stage: &Stage, work: &Path, load: &Path) -> Result<()> {
+/// Makes the containers' image: its only file is this very program, which is static. Its archive is in the answer.
+pub(in crate::bench) fn import(stage: &Stage, work: &Path, load: &Path) -> Result<PathBuf> {
     let tree = work.join("image");
     std::fs::create_dir_all(&tree).with_context(|| format!("create {}", tree.display()))?;
     std::fs::copy(load, tree.join("load")).with_context(|| format!("copy {}", load.display()))?;
     let tar = work.join("image.tar");
     text(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(&tree).arg("load"))?;
-    text(stage.beeline().arg("import").arg(&tar).arg(IMAGE)).map(drop)
+    text(stage.beeline().arg("import").arg(&tar).arg(IMAGE))?;
+    Ok(tar)
 }
 
 /// Starts a server in a namespace.
-fn serve(namespace: &NetNs, load: &Path) -> Result<Server> {
+pub(super) fn serve(namespace: &NetNs, load: &Path) -> Result<Server> {
     let mut command = namespace.command(load);
     command.args(["load", "serve", &format!("0.0.0.0:{PORT}")]).stdin(Stdio::null());
     Ok(Server(command.spawn().with_context(|| format!("start {}", load.display()))?))
 }
 
 /// A running container.
-struct Container {
+pub(in crate::bench) struct Container {
+    pub(in crate::bench) name: String,
     place: Place,
     pid: u64,
     /// On its network of Beeline's; empty on none.
@@ -213,7 +234,7 @@ struct Container {
 }
 
 /// Runs a server in a container with these options.
-fn run(stage: &Stage, name: &str, port: u16, options: &[&str]) -> Result<Container> {
+pub(in crate::bench) fn run(stage: &Stage, name: &str, port: u16, options: &[&str]) -> Result<Container> {
     let mut command = stage.beeline();
     command.args(["run", "--detach", "--name", name]).args(options).arg(IMAGE);
     command.args(["/load", "load", "serve", &format!("0.0.0.0:{port}")]);
@@ -223,7 +244,7 @@ fn run(stage: &Stage, name: &str, port: u16, options: &[&str]) -> Result<Contain
     let networks = inspected[0]["NetworkSettings"]["Networks"].as_object();
     let address = networks.and_then(|networks| networks.values().next()?["IPAddress"].as_str());
     let address = address.unwrap_or_default().to_owned();
-    Ok(Container { place: Place(format!("/proc/{pid}/ns/net")), pid, address })
+    Ok(Container { name: name.to_owned(), place: Place(format!("/proc/{pid}/ns/net")), pid, address })
 }
 
 /// Runs a server in a container without a network, and joins it with `host` by a veth pair.
@@ -282,6 +303,6 @@ fn forward(host: &NetNs) -> Result<()> {
     text(host.command("sh").args(["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])).map(drop)
 }
 
-fn address(ip: &str, port: u16) -> Result<SocketAddr> {
+pub(in crate::bench) fn address(ip: &str, port: u16) -> Result<SocketAddr> {
     format!("{ip}:{port}").parse().with_context(|| format!("read the address {ip:?}"))
 }

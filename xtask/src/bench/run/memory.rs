@@ -83,7 +83,7 @@ fn in_all(engine: &dyn Engine) -> Result<f64> {
 }
 
 /// Of a process, by its directory in /proc, in KiB.
-fn proportional(process: &Path) -> Result<f64> {
+pub(in crate::bench) fn proportional(process: &Path) -> Result<f64> {
     let path = process.join("smaps_rollup");
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).with_context(|| text.clone())?;

@@ -52,7 +52,7 @@ pub(super) fn measure(engines: &[&dyn Engine], count: u32) -> Result<Vec<Work>> 
 }
 
 /// What makes a container that sleeps, with a port published or none.
-pub(super) fn sleeper(port: Option<&str>) -> Value {
+pub(in crate::bench) fn sleeper(port: Option<&str>) -> Value {
     let mut request = json!({ "Image": IMAGE, "Cmd": ["sleep", "3600"] });
     if let Some(port) = port {
         request["ExposedPorts"] = json!({ "80/tcp": {} });
@@ -62,7 +62,7 @@ pub(super) fn sleeper(port: Option<&str>) -> Value {
 }
 
 /// Makes a container; its id.
-pub(super) fn create(api: &mut Api, request: &Value) -> Result<String> {
+pub(in crate::bench) fn create(api: &mut Api, request: &Value) -> Result<String> {
     let made = api.post("/containers/create", request)?;
     Ok(made["Id"].as_str().context("the container has no id")?.to_owned())
 }
@@ -87,7 +87,7 @@ fn live(api: &mut Api) -> Result<Life> {
 }
 
 /// The milliseconds that something takes.
-fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<f64> {
+pub(in crate::bench) fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<f64> {
     let start = Instant::now();
     work()?;
     Ok(start.elapsed().as_secs_f64() * 1e3)
