@@ -63,9 +63,9 @@ impl Sink {
 /// What a line holds: one of the two, under its name.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Line {
-    Flow(flow::Flow),
-    Event(event::Event),
+enum Line<'a> {
+    Flow(&'a flow::Flow),
+    Event(&'a event::Event),
 }
 
 impl Exporter {
@@ -137,11 +137,10 @@ async fn batch(
 }
 
 async fn next(flows: &mut FlowStream, events: &mut EventStream) -> Option<Bytes> {
-    let line = tokio::select! {
-        flow = flows.next() => Line::Flow(convert::flow::flow(&*flow?)),
-        event = events.next() => Line::Event(convert::event::event(&*event?)),
-    };
-    Some(reply::line(&line))
+    Some(tokio::select! {
+        flow = flows.next() => reply::line(&Line::Flow(&convert::flow::flow(&*flow?))),
+        event = events.next() => reply::line(&Line::Event(&convert::event::event(&*event?))),
+    })
 }
 
 #[cfg(test)]
@@ -150,8 +149,8 @@ mod tests {
 
     #[test]
     fn a_line_says_whether_it_is_a_flow_or_an_event() {
-        let flow = Line::Flow(flow::Flow { event: "begin".to_owned(), ..flow::Flow::default() });
-        let text = reply::line(&flow);
+        let flow = flow::Flow { event: "begin".to_owned(), ..flow::Flow::default() };
+        let text = reply::line(&Line::Flow(&flow));
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(value["flow"]["Event"], "begin");
         assert!(text.ends_with(b"\n") && !text[..text.len() - 1].contains(&b'\n'));

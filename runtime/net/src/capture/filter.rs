@@ -133,7 +133,7 @@ impl CaptureFilter {
         program.load_byte(0);
         program.and(0xf);
         program.shift_left(2);
-        program.make_index();
+        program.set_index();
         program.jump(ports);
     }
 
@@ -143,7 +143,7 @@ impl CaptureFilter {
         program.load(0);
         program.store(IS_REST);
         program.load(40);
-        program.make_index();
+        program.set_index();
         program.load_byte(6);
         for _ in 0..EXTENSIONS {
             pass_extension(program, upper);

@@ -80,7 +80,7 @@ impl Program {
     }
 
     /// Makes the accumulator the index.
-    pub(super) fn make_index(&mut self) {
+    pub(super) fn set_index(&mut self) {
         self.push(BPF_MISC | BPF_TAX, 0);
     }
 
@@ -98,7 +98,7 @@ impl Program {
         self.store(KEPT);
         self.recall(slot);
         self.push(BPF_ALU | BPF_ADD | BPF_X, 0);
-        self.make_index();
+        self.set_index();
         self.recall(KEPT);
     }
 

@@ -101,7 +101,7 @@ impl Ring {
     }
 
     fn status(&self) -> &AtomicU32 {
-        // SAFETY: the block's header is longer.
+        // SAFETY: the status is within the block.
         let status = unsafe { self.start().add(block::STATUS) };
         // SAFETY: a block begins at a page and its status is an aligned word, which both sides write whole.
         unsafe { AtomicU32::from_ptr(status.as_ptr().cast()) }

@@ -118,7 +118,7 @@ async fn send(client: OnUpgrade, pieces: Body, stop: CancellationToken) {
         let mut ignored = [0; 64];
         while from_client.read(&mut ignored).await.is_ok_and(|count| count > 0) {}
         stop.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         sent = hijack::send(pieces, &mut to_client) => {

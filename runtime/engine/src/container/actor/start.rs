@@ -196,12 +196,7 @@ impl Actor {
     }
 
     /// Writes the container's files and makes or opens its network namespace, side by side.
-    async fn prepare(
-        &self,
-        plan: &Plan,
-        shares: Shares,
-        source: Source,
-    ) -> Result<Option<Netns>, Error> {
+    async fn prepare(&self, plan: &Plan, shares: Shares, source: Source) -> Result<Option<Netns>, Error> {
         let default = self.shared.networks.find(DEFAULT)?;
         let mut paths =
             crate::container::record::paths(&self.shared.config.root, &self.record, self.layers.clone());
