@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use beeline_net::{Net, Netns};
+use beeline_net::Netns;
 use beeline_spawn::clock;
 use beeline_spawn::fault::{self, Point};
 use beeline_spawn::protocol::{Event, Request};
