@@ -13,9 +13,9 @@ const LARGE: libc::c_int = 128 * 1024;
 /// as the largest piece it has seen, and megabytes are parsed at the start. For the beginning of a process.
 pub fn keep_little() {
     #[cfg(target_env = "gnu")]
-    for threshold in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+    for setting in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
         // SAFETY: the call takes numbers, and sets what the allocator asks the next time.
-        unsafe { libc::mallopt(threshold, LARGE) };
+        unsafe { libc::mallopt(setting, LARGE) };
     }
 }
 
