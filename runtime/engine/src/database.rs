@@ -1,7 +1,7 @@
 //! The state database: SQLite with a write-ahead log, one thread that writes.
 //!
 //! A record is JSON beside the columns that are searched. Writers wait for the commit, not for the disk: after a power
-//! failure the changes of the last moments ([`PAUSE`], [`LONGEST`]) may be missing, from the last one back, but never half
+//! failure the changes of the last moments ([`PACE`]) may be missing, from the last one back, but never half
 //! of something; and what the kernel held is gone as well.
 
 use std::path::Path;
@@ -45,11 +45,16 @@ const MIGRATIONS: [&str; 3] = [
 /// The schema's version after the last step.
 const NEWEST: u32 = MIGRATIONS.len() as u32;
 
-/// So long after the last change all of them are brought to the disk; nobody waits for it.
-const PAUSE: Duration = Duration::from_secs(1);
+/// When changes are brought to the disk; nobody waits for it.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// So long after the last one.
+    pause: Duration,
+    /// So long after the first one, while others follow without a pause.
+    longest: Duration,
+}
 
-/// The longest that a change is not on the disk while others follow without a pause.
-const LONGEST: Duration = Duration::from_secs(5);
+const PACE: Pace = Pace { pause: Duration::from_secs(1), longest: Duration::from_secs(5) };
 
 /// The most changes committed together.
 const BATCH: usize = 128;
@@ -204,9 +209,13 @@ impl Opened {
 
     /// Starts the thread that writes.
     pub(crate) fn start(self) -> Result<Database, Error> {
+        self.start_at(PACE)
+    }
+
+    fn start_at(self, pace: Pace) -> Result<Database, Error> {
         let (jobs, queue) = mpsc::channel();
-        let spawned =
-            thread::Builder::new().name("database".into()).spawn(move || write(self.connection, &queue));
+        let builder = thread::Builder::new().name("database".into());
+        let spawned = builder.spawn(move || write(self.connection, &queue, pace));
         spawned.map_err(|error| Error::internal("start the database's thread", &error))?;
         Ok(Database { jobs })
     }
@@ -278,19 +287,19 @@ fn encode_volume(record: &VolumeRecord) -> Result<String, Error> {
 }
 
 /// Writes until the last handle is gone, which brings all to the disk. What has queued up meanwhile is committed together.
-fn write(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
+fn write(mut connection: Connection, queue: &mpsc::Receiver<Job>, pace: Pace) {
     // Since when something is not on the disk for certain.
     let mut unsynced: Option<Instant> = None;
     loop {
         let first = match unsynced {
             None => queue.recv().map_err(RecvTimeoutError::from),
-            Some(since) => queue.recv_timeout(PAUSE.min(LONGEST.saturating_sub(since.elapsed()))),
+            Some(since) => queue.recv_timeout(pace.pause.min(pace.longest.saturating_sub(since.elapsed()))),
         };
         let due = match first {
             Ok(first) => {
                 let jobs: Vec<Job> = std::iter::once(first).chain(queue.try_iter().take(BATCH)).collect();
                 commit(&mut connection, jobs);
-                unsynced.get_or_insert_with(Instant::now).elapsed() >= LONGEST
+                unsynced.get_or_insert_with(Instant::now).elapsed() >= pace.longest
             }
             Err(RecvTimeoutError::Timeout) => true,
             Err(RecvTimeoutError::Disconnected) => return,

@@ -70,10 +70,13 @@ struct Changes {
     answered: Vec<(usize, State)>,
 }
 
+/// Nothing is brought to the disk but by the test itself.
+const NEVER: Pace = Pace { pause: Duration::from_secs(3600), longest: Duration::from_secs(3600) };
+
 impl Changes {
-    fn begin() -> Self {
+    fn begin(pace: Pace) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let database = Opened::open(&dir.path().join("beeline.db")).unwrap().start().unwrap();
+        let database = Opened::open(&dir.path().join("beeline.db")).unwrap().start_at(pace).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut changes = Self { dir, database, runtime, answered: Vec::new() };
         changes.answer(State::default());
@@ -141,7 +144,7 @@ fn checkpoint(path: &Path) {
 
 #[test]
 fn of_a_log_that_ends_anywhere_all_is_known_that_was_answered_by_then() {
-    let mut changes = Changes::begin();
+    let mut changes = Changes::begin(NEVER);
     changes.change(1);
     let whole = changes.disk();
     assert_eq!((whole.log.len() - HEADER) % FRAME, 0, "the log is laid out as this test believes");
@@ -159,7 +162,7 @@ fn of_a_log_that_ends_anywhere_all_is_known_that_was_answered_by_then() {
 
 #[test]
 fn a_log_that_is_begun_anew_over_an_old_one_is_not_mixed_up_with_it() {
-    let mut changes = Changes::begin();
+    let mut changes = Changes::begin(NEVER);
     changes.change(1);
     let old = changes.disk();
     checkpoint(&changes.path());
@@ -178,13 +181,23 @@ fn a_log_that_is_begun_anew_over_an_old_one_is_not_mixed_up_with_it() {
 
 #[test]
 fn a_second_after_the_last_change_all_is_in_the_database_itself() {
-    let mut changes = Changes::begin();
+    let mut changes = Changes::begin(PACE);
     changes.change(1);
-    let limit = Instant::now() + PAUSE + Duration::from_secs(20);
+    let limit = Instant::now() + PACE.pause + Duration::from_secs(20);
     let known = || Disk { log: Vec::new(), ..changes.disk() }.known();
     while known() != changes.last() {
         assert!(Instant::now() < limit, "the log is not brought to the disk: {:?}", known());
         thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn changes_that_follow_without_a_pause_are_brought_to_the_disk_too() {
+    let mut changes = Changes::begin(Pace { longest: Duration::from_millis(10), ..NEVER });
+    let limit = Instant::now() + Duration::from_secs(20);
+    while (Disk { log: Vec::new(), ..changes.disk() }).known() == State::default() {
+        assert!(Instant::now() < limit, "nothing is in the database itself");
+        changes.change(1);
     }
 }
 
@@ -196,7 +209,7 @@ proptest! {
     fn a_checkpoint_of_which_any_part_was_written_loses_nothing(
         written in prop::collection::vec((any::<Index>(), any::<bool>()), 0..12),
     ) {
-        let mut changes = Changes::begin();
+        let mut changes = Changes::begin(NEVER);
         changes.change(1);
         let before = changes.disk();
         checkpoint(&changes.path());

@@ -99,8 +99,6 @@ pub(super) fn read_exit(path: &Path) -> Option<Exit> {
 
 /// The exit of a container whose shim was killed: the kernel killed init with it.
 pub(super) fn killed() -> Exit {
-    {
-        let Moment { at, uptime } = Moment::now();
-        Exit { code: KILLED, signal: Some(9), oom_killed: false, at, uptime: Some(uptime) }
-    }
+    let Moment { at, uptime } = Moment::now();
+    Exit { code: KILLED, signal: Some(9), oom_killed: false, at, uptime: Some(uptime) }
 }
