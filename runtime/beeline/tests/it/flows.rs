@@ -80,7 +80,7 @@ fn bed() -> Option<Bed> {
     Some(bed)
 }
 
-fn end(bed: Bed) {
+fn end(bed: &Bed) {
     bed.docker_ok(&["rm", "-f", "web", "buyer", "beacon"]);
     bed.docker_ok(&["network", "rm", "shop"]);
 }
@@ -144,7 +144,7 @@ fn flows_are_told_with_names_and_with_what_they_carried() {
     }
     assert!(series(&page, "container_network_receive_packets_total", "web") > 0.0);
     drop(watch);
-    end(bed);
+    end(&bed);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn flows_are_chosen_by_container_network_port_protocol_and_verdict() {
         assert!(refused.code() != 0 && refused.stderr.contains(named), "{refused}");
     }
     drop((all, of_buyer, dropped));
-    end(bed);
+    end(&bed);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn drops_are_remembered_with_reason_rule_and_what_to_do_and_followed() {
     assert!(mistyped.stderr.contains("invalid filter 'reason=deny': a reason is one of"), "{mistyped}");
     drop(follow);
     bed.docker_ok(&["rm", "-f", "secret"]);
-    end(bed);
+    end(&bed);
 }
 
 #[test]
@@ -295,5 +295,5 @@ fn who_talks_to_whom_is_summed_while_somebody_asks() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     let later = of(&ask(), "container");
     assert_eq!((&later["Flows"], &later["SentBytes"]), (&buyer["Flows"], &buyer["SentBytes"]));
-    end(bed);
+    end(&bed);
 }

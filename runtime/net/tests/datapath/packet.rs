@@ -146,7 +146,7 @@ impl Packet {
             let mut piece = Self { bytes: [&self.bytes[..l4], bytes].concat() };
             if self.is_v4() {
                 piece.bytes[L3 + 4..L3 + 6].copy_from_slice(&id.to_be_bytes());
-                piece.bytes[L3 + 6..L3 + 8].copy_from_slice(&(offset / 8 | more << 13).to_be_bytes());
+                piece.bytes[L3 + 6..L3 + 8].copy_from_slice(&((offset / 8) | (more << 13)).to_be_bytes());
                 return piece.seal();
             }
             let [high, low] = (offset | more).to_be_bytes();
