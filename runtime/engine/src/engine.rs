@@ -8,11 +8,11 @@ mod networks;
 mod open;
 mod queries;
 mod reconcile;
+mod refused;
 mod shutdown;
-mod talks;
 mod volumes;
 
-pub use talks::{Refused, Talk, Talker};
+pub use refused::Refused;
 
 use std::sync::Arc;
 use std::time::Instant;

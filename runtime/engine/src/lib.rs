@@ -55,7 +55,7 @@ pub use container::status::{ContainerState, ContainerStatus};
 pub use container::top::Top;
 pub use container::validate::check_cgroup_parent;
 pub use container::view::{ContainerPaths, ContainerView, Created, EndpointView, MountView, PortMapping};
-pub use engine::{Engine, Refused, Talk, Talker};
+pub use engine::{Engine, Refused};
 pub use error::{Error, Kind};
 pub use event::{Event, EventStream, EventSubject};
 pub use exec::{ExecConfig, ExecState, ExecStream, ExecView};

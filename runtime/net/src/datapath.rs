@@ -16,7 +16,6 @@ mod kernel_log;
 mod load;
 mod networks;
 mod observe;
-mod pairs;
 mod pins;
 mod policy;
 mod programs;
@@ -47,7 +46,6 @@ pub use error::Error;
 pub use events::{Events, FlowEnds, FlowRecord, Phase, Told};
 pub use flows::NetworkFlows;
 pub use observe::{Connections, Group, Observed};
-pub use pairs::{FlowPair, PairEnd};
 pub use refusal::{Refusal, RefusingRule};
 pub use resolvers::ResolverStatus;
 pub use spec::{

@@ -26,10 +26,10 @@ pub use capture::{
     CaptureInterface, CaptureProtocol, CaptureSpec, CapturedPacket, LinkType, PacketDirection,
 };
 pub use datapath::{
-    Acceleration, Connections, Direction, DropReason, EndpointCounters, EventLoss, FlowEnds, FlowPair,
-    FlowRecord, Group, GuardMode, Histogram, LogLevel, NetworkFlows, Observed, PairEnd, PeerScope, Phase,
-    Protocol, Publish, PublishCounters, PublishStatus, Refusal, RefusingRule, RuleSets, RuleStatus, Timeouts,
-    Told, Traffic, TrafficClass, TrafficKind, Volume, Watch,
+    Acceleration, Connections, Direction, DropReason, EndpointCounters, EventLoss, FlowEnds, FlowRecord,
+    Group, GuardMode, Histogram, LogLevel, NetworkFlows, Observed, PeerScope, Phase, Protocol, Publish,
+    PublishCounters, PublishStatus, Refusal, RefusingRule, RuleSets, RuleStatus, Timeouts, Told, Traffic,
+    TrafficClass, TrafficKind, Volume, Watch,
 };
 pub use dns::DnsCounters;
 pub use error::{Error, ErrorKind};

@@ -61,6 +61,12 @@ export function ago(seconds) {
 }
 
 /**
+ * @param {Date} time
+ * @returns {string} such as `13:05:09`
+ */
+export const clock = (time) => time.toLocaleTimeString("en-GB");
+
+/**
  * An address with a port or a range of ports.
  * @param {string} address
  * @param {number} first

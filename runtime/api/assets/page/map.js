@@ -1,6 +1,6 @@
-// Who talks to whom as a picture: bands from who began, on the left, to the ports they reach, on the right.
+// Who talks to whom as a picture: bands from who began, on the left, to those they reach, on the right.
 
-import { count } from "./format.js";
+import { bytes, count } from "./format.js";
 import { partyName } from "./tables.js";
 
 /** @typedef {import("./model.js").Talk} Talk */
@@ -17,7 +17,7 @@ const ROOM = 46;
 const ROOMY = 230;
 
 /** The room for the names on each side. @param {number} wide */
-const names = (wide) => (wide < 480 ? 104 : 132);
+const names = (wide) => (wide < 480 ? 104 : 124);
 
 /**
  * @typedef {object} Node
@@ -38,11 +38,14 @@ function element(name, attributes) {
   return made;
 }
 
-/** A band's width: a hundred connections are wider than one, but not a hundred times. @param {Talk} talk */
-const width = (talk) => Math.min(26, 3 + 2.4 * Math.log2(1 + talk.Connections));
+/** A band's width: a megabyte is wider than a kilobyte, but not a thousand times. @param {Talk} talk */
+const width = (talk) => Math.min(30, 3 + 1.5 * Math.log2(1 + (talk.Sent + talk.Received) / 1024));
 
 /** @param {Talk} talk */
-const service = (talk) => `${partyName(talk.To)}${talk.Port ? ` :${talk.Port}` : ""}`;
+const from = (talk) => partyName(talk.From);
+
+/** @param {Talk} talk */
+const to = (talk) => partyName(talk.To);
 
 /**
  * The nodes of one side.
@@ -93,7 +96,7 @@ export class TalkMap {
   update(talks, colour) {
     const shown = talks.slice(0, BANDS);
     // In an order that stays while figures change.
-    shown.sort((a, b) => partyName(a.From).localeCompare(partyName(b.From)) || service(a).localeCompare(service(b), "en", { numeric: true }));
+    shown.sort((a, b) => from(a).localeCompare(from(b)) || to(a).localeCompare(to(b)));
     const wide = Math.max(280, this.place.clientWidth);
     const state = JSON.stringify([wide, shown, shown.map((talk) => [colour(talk.From.Name), colour(talk.To.Name)])]);
     if (state === this.drawn) return;
@@ -108,22 +111,21 @@ export class TalkMap {
  * @param {(name: string | undefined) => number | undefined} colour
  */
 function draw(talks, wide, colour) {
-  const left = nodes(talks, (talk) => partyName(talk.From), (talk) => talk.From);
-  const right = nodes(talks, service, (talk) => talk.To);
+  const left = nodes(talks, from, (talk) => talk.From);
+  const right = nodes(talks, to, (talk) => talk.To);
   const height = Math.max(heightOf(left), heightOf(right), Math.min(ROOMY, ROOM * Math.max(left.size, right.size)));
   arrange(left, height);
   arrange(right, height);
-  const says = talks.map((talk) => `${partyName(talk.From)} to ${service(talk)}, ${count(talk.Connections)}`).join("; ");
+  const says = talks.map((talk) => `${from(talk)} to ${to(talk)}, ${count(talk.Connections)}`).join("; ");
   const svg = element("svg", {
-    width: wide, height, viewBox: `0 0 ${wide} ${height}`, role: "img", "aria-label": `Connections: ${says || "none"}`,
+    width: wide, height, viewBox: `0 0 ${wide} ${height}`, role: "img", "aria-label": `Connections from whom to whom: ${says || "none"}`,
   });
   for (const talk of talks) {
-    const from = /** @type {Node} */ (left.get(partyName(talk.From)));
-    const to = /** @type {Node} */ (right.get(service(talk)));
-    const band = element("path", { class: "band", d: curve(from, to, width(talk), wide) });
+    const [begin, end] = [/** @type {Node} */ (left.get(from(talk))), /** @type {Node} */ (right.get(to(talk)))];
+    const band = element("path", { class: "band", d: curve(begin, end, width(talk), wide) });
     tint(band, talk.From.Kind === "container" ? colour(talk.From.Name) : colour(talk.To.Name));
     const title = element("title", {});
-    title.textContent = `${partyName(talk.From)} → ${service(talk)}/${talk.Protocol}: ${count(talk.Connections)} connections`;
+    title.textContent = `${from(talk)} → ${to(talk)}: ${count(talk.Connections)} connections, ${bytes(talk.Sent)} sent, ${bytes(talk.Received)} received`;
     band.append(title);
     svg.append(band);
   }

@@ -34,8 +34,11 @@ const RECENT = 60;
  */
 
 /** @typedef {{ Kind: "container" | "host" | "outside", Name?: string }} Party */
-/** @typedef {{ From: Party, To: Party, Protocol: string, Port: number, Connections: number }} Talk */
+/** @typedef {{ From: Party, To: Party, Connections: number, Sent: number, Received: number }} Talk */
 /** @typedef {{ Reason: string, Hint: string, Packets: number }} Drops */
+/** @typedef {{ Address: string, Port: number, ContainerName?: string }} FlowEnd */
+/** @typedef {{ Reason: string, Hint: string, RuleScope?: string, RuleSource?: string }} FlowDrop */
+/** @typedef {{ Time: string, Protocol: string, Source?: FlowEnd, Destination?: FlowEnd, Drop: FlowDrop }} Refusal */
 /** @typedef {{ Scope: string, Action: string, Source: string, Hits: number }} Rule */
 
 /**
@@ -61,6 +64,7 @@ const RECENT = 60;
  * @property {ContainerOverview[]} Containers
  * @property {Port[]} Ports
  * @property {Drops[]} Drops
+ * @property {Refusal[]} Recent the last ones first
  * @property {Talk[]} Talks
  * @property {number} TalksLeftOut
  */
@@ -137,7 +141,9 @@ export class Model {
     this.ports = [];
     /** @type {(Drops & { recent: number, last: number | null })[]} */
     this.drops = [];
-    /** @type {Talk[]} */
+    /** @type {(Refusal & { key: string })[]} */
+    this.refused = [];
+    /** @type {(Talk & { key: string, perSecond: number })[]} */
     this.talks = [];
     this.talksLeftOut = 0;
     this.host = { Name: "", Version: "", Cpus: 1, Memory: 0 };
@@ -159,9 +165,11 @@ export class Model {
     this.host = sample.Host;
     const news = this.#containers(sample.Containers, isFirst);
     this.#pass(time);
-    this.#ports(sample.Ports, last === undefined ? 0 : time - last);
+    const seconds = last === undefined ? 0 : time - last;
+    this.#ports(sample.Ports, seconds);
+    this.#talks(sample.Talks, seconds);
     this.#drops(sample.Drops, time, isFirst);
-    this.talks = sample.Talks;
+    this.refused = keyed(sample.Recent);
     this.talksLeftOut = sample.TalksLeftOut;
     return news;
   }
@@ -217,6 +225,17 @@ export class Model {
     });
   }
 
+  /** @param {Talk[]} told @param {number} seconds since the sample before */
+  #talks(told, seconds) {
+    const before = new Map(this.talks.map((talk) => [talk.key, talk.Sent + talk.Received]));
+    this.talks = told.map((talk) => {
+      const key = `${talk.From.Kind} ${talk.From.Name} ${talk.To.Kind} ${talk.To.Name}`;
+      const bytes = talk.Sent + talk.Received;
+      const more = bytes - (before.get(key) ?? bytes);
+      return { ...talk, key, perSecond: seconds > 0 ? Math.max(0, more) / seconds : 0 };
+    });
+  }
+
   /** @param {Drops[]} told @param {number} time @param {boolean} isFirst */
   #drops(told, time, isFirst) {
     this.drops = told.map((drops) => {
@@ -231,4 +250,20 @@ export class Model {
       return { ...drops, recent: packets, last: seen.at(-1)?.at ?? null };
     });
   }
+}
+
+/**
+ * Refusals with what tells them apart: several may be of one moment.
+ * @param {Refusal[]} refusals
+ */
+function keyed(refusals) {
+  /** @type {Map<string, number>} */
+  const seen = new Map();
+  // From the oldest on: a new one changes no other's key.
+  const named = [...refusals].reverse().map((refusal) => {
+    const again = (seen.get(refusal.Time) ?? 0) + 1;
+    seen.set(refusal.Time, again);
+    return { ...refusal, key: `${refusal.Time} ${again}` };
+  });
+  return named.reverse();
 }

@@ -1,6 +1,6 @@
 // Four plots of the last minutes, a curve for each container.
 
-import { bytes, percent, rate } from "./format.js";
+import { bytes, clock, percent, rate } from "./format.js";
 import { COLOURS, KEPT } from "./model.js";
 
 /** @typedef {import("./model.js").Container} Container */
@@ -114,7 +114,7 @@ class Plot {
         y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => this.#range(low, high) },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 70, size: 30, gap: 9, values: clock },
+        { ...axis, grid: { show: false }, space: 70, size: 30, gap: 9, values: clocks },
         { ...axis, size: 74, space: 34, values: marks, ...(steps ? { incrs: steps } : {}) },
       ],
       series: [{}, ...drawn.flatMap((container) => (below ? [curve(container), curve(container)] : [curve(container)]))],
@@ -162,7 +162,7 @@ class Plot {
 const span = (first, last) => [Math.max(last - KEPT + 1, Math.min(first, last - SHORTEST)), last];
 
 /** @param {any} _ @param {number[]} splits */
-const clock = (_, splits) => splits.map((time) => new Date(time * 1000).toLocaleTimeString("en-GB"));
+const clocks = (_, splits) => splits.map((time) => clock(new Date(time * 1000)));
 
 /** All four. */
 export class Plots {

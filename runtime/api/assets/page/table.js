@@ -18,13 +18,14 @@ export class Table {
    * @param {(row: Row) => string} key what tells rows apart
    * @param {Column<Row>[]} columns the first one names the row
    * @param {number} sorted the column that rows are sorted by at first
+   * @param {boolean} descending whether the largest is first
    */
-  constructor(table, caption, key, columns, sorted) {
+  constructor(table, caption, key, columns, sorted, descending = !columns[sorted].wide) {
     this.table = table;
     this.key = key;
     this.columns = columns;
     this.sorted = sorted;
-    this.descending = !columns[sorted].wide;
+    this.descending = descending;
     /** @type {Row[]} */
     this.rows = [];
     /** @type {Map<string, HTMLTableRowElement>} */

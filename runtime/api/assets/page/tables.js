@@ -1,6 +1,6 @@
 // The page's four tables.
 
-import { ago, bytes, count, frequency, percent, rate, socket } from "./format.js";
+import { ago, bytes, clock, count, frequency, percent, rate, socket } from "./format.js";
 import { Table, setText } from "./table.js";
 
 /** @typedef {import("./model.js").Container} Container */
@@ -62,6 +62,7 @@ export class Tables {
     this.ports = ports();
     this.now = 0;
     this.drops = this.#drops();
+    this.refused = refused();
   }
 
   #containers() {
@@ -119,6 +120,9 @@ export class Tables {
     fill(this.talks, model.talks.filter((talk) => isShown(talk.From.Name) || isShown(talk.To.Name)));
     fill(this.ports, model.ports.filter((port) => isShown(port.ContainerName)));
     fill(this.drops, model.drops);
+    const narrowed = model.refused.filter(({ Source, Destination }) => isShown(Source?.ContainerName) || isShown(Destination?.ContainerName));
+    this.refused.update(narrowed);
+    /** @type {HTMLElement} */ (document.getElementById("refused")).hidden = narrowed.length === 0;
   }
 }
 
@@ -129,14 +133,41 @@ function fillState(cell, row) {
 }
 
 function talks() {
-  /** @typedef {import("./model.js").Talk} Row */
-  const key = (/** @type {Row} */ row) => `${partyName(row.From)} ${partyName(row.To)} ${row.Protocol} ${row.Port}`;
-  return new Table(table("table-talks"), "Who has connections with whom", key, [
+  /** @typedef {Model["talks"][number]} Row */
+  return new Table(table("table-talks"), "Who has talked to whom since somebody began to look", (/** @type {Row} */ row) => row.key, [
     { label: "From", wide: true, value: (row) => partyName(row.From) },
     { label: "To", wide: true, value: (row) => partyName(row.To) },
-    { label: "Port", value: (row) => row.Port, text: (row) => (row.Port ? `${row.Port}/${row.Protocol}` : row.Protocol) },
     { label: "Connections", value: (row) => row.Connections, text: (row) => count(row.Connections) },
-  ], 3);
+    { label: "Sent", value: (row) => row.Sent, text: (row) => bytes(row.Sent) },
+    { label: "Received", value: (row) => row.Received, text: (row) => bytes(row.Received) },
+    { label: "Now", value: (row) => row.perSecond, text: (row) => rate(row.perSecond) },
+  ], 2);
+}
+
+/**
+ * One end of what was refused: a container by its name, anybody else by the address.
+ * @param {import("./model.js").FlowEnd | undefined} end
+ */
+function refusedEnd(end) {
+  if (!end) return "unreadable";
+  return end.ContainerName ? `${end.ContainerName}${end.Port ? `:${end.Port}` : ""}` : end.Port ? socket(end.Address, end.Port, 0) : end.Address;
+}
+
+/** @param {import("./model.js").FlowDrop} drop */
+function byRule(drop) {
+  return drop.RuleScope ? `${drop.RuleSource ? `deny ${drop.RuleSource}` : "not among those allowed"} (${drop.RuleScope})` : "";
+}
+
+function refused() {
+  /** @typedef {Model["refused"][number]} Row */
+  return new Table(table("table-refused"), "The packets that were refused last", (/** @type {Row} */ row) => row.key, [
+    { label: "Time", wide: true, value: (row) => Date.parse(row.Time), text: (row) => clock(new Date(row.Time)) },
+    { label: "Reason", wide: true, value: (row) => row.Drop.Reason, text: (row) => row.Drop.Reason.replaceAll("_", " ") },
+    { label: "Protocol", wide: true, value: (row) => row.Protocol },
+    { label: "From", wide: true, value: (row) => refusedEnd(row.Source) },
+    { label: "To", wide: true, value: (row) => refusedEnd(row.Destination) },
+    { label: "Rule", wide: true, value: (row) => byRule(row.Drop) },
+  ], 0, true);
 }
 
 function ports() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use beeline_testbed::HOST_ADDRESS;
+use beeline_testbed::{CLIENT_ADDRESS, HOST_ADDRESS};
 
 use crate::accuracy::counts_devices;
 use crate::bed::Bed;
@@ -25,6 +25,8 @@ fn start_workload(bed: &Bed) {
     bed.docker_ok(&["run", "-d", "--name", "web", "-p", "8080:80", "beeline/whoami"]);
     let talk = format!("while :; do wget -q -O /dev/null http://{HOST_ADDRESS}:8080/; sleep 0.05; done");
     bed.docker_ok(&["run", "-d", "--name", "worker", "busybox", "sh", "-c", &talk]);
+    let talk = format!("while :; do wget -q -O /dev/null http://{}/; sleep 0.2; done", bed.address("web"));
+    bed.docker_ok(&["run", "-d", "--name", "member", "busybox", "sh", "-c", &talk]);
     let work = "while :; do dd if=/dev/zero of=/file bs=64k count=16 conv=fsync 2>/dev/null; \
                 i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done; done";
     bed.docker_ok(&["run", "-d", "--name", "busy", "--cpus", "0.2", "busybox", "sh", "-c", work]);
@@ -67,12 +69,14 @@ fn people_see_what_containers_do_and_nothing_leaves_the_page() {
     browser.until(&format!("{hits} >= {}", before + 3.0));
     browser.until(&format!("{} === 'web:80'", cell("ports", "0.0.0.0:8080", "Leads to")));
 
-    // Who talks to whom: a container by a published port of its own host, and one from outside.
-    browser.until(&format!("{} === 'web'", cell("talks", "worker", "To")));
-    browser.until(&format!("{} === '80/tcp'", cell("talks", "outside", "Port")));
-    browser.until("document.querySelectorAll('#map path.band').length === 2");
+    // Who talks to whom: by a published port of its own host, within a network, and from outside.
+    for row in ["worker", "member", "outside"] {
+        browser.until(&format!("{} === 'web'", cell("talks", row, "To")));
+        browser.until(&format!("parseFloat({}) > 0", cell("talks", row, "Received")));
+    }
+    browser.until("document.querySelectorAll('#map path.band').length === 3");
     let says = browser.value("document.querySelector('#map svg').getAttribute('aria-label')");
-    assert!(says.as_str().unwrap().contains("worker to web :80"), "{says}");
+    assert!(says.as_str().unwrap().contains("worker to web"), "{says}");
 
     // Refusals, with the reason and what to do.
     let address = bed.address("web");
@@ -81,6 +85,10 @@ fn people_see_what_containers_do_and_nothing_leaves_the_page() {
     ));
     browser.until(&format!("Number({}) > 0", cell("drops", "not routed", "In the last minute")));
     browser.until(&format!("{}.includes('publish the port')", cell("drops", "not routed", "What it means")));
+    let last =
+        |column| format!("document.querySelector('#table-refused tbody tr')?.cells[{column}].textContent");
+    browser.until(&format!("{} === 'not routed'", last(1)));
+    browser.until(&format!("{}.startsWith('{CLIENT_ADDRESS}:') && {} === 'web:80'", last(3), last(4)));
 
     // Plots have curves: not every point is of the ground's colour.
     let painted = "[...document.querySelectorAll('.plot canvas')].every((canvas) => { \
@@ -121,7 +129,7 @@ fn it_is_used_by_keyboard_and_looks_right_in_any_light() {
     assert_eq!(browser.value("getComputedStyle(document.activeElement).outlineStyle"), "solid");
     browser.press("Enter");
     let order = "[...document.querySelectorAll('#table-containers tbody button')].map((name) => name.textContent).join()";
-    browser.until(&format!("{order} === 'worker,web,idle,busy'"));
+    browser.until(&format!("{order} === 'worker,web,member,idle,busy'"));
     let sort = "document.querySelector('#table-containers th').getAttribute('aria-sort')";
     assert_eq!(browser.value(sort), "descending");
 

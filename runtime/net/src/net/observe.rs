@@ -1,9 +1,7 @@
 //! What the kernel tells of containers beside their packets.
 
-use std::collections::BTreeMap;
-
 use super::Net;
-use crate::{Error, FlowPair, Group, Observed, datapath::ProgramStatus};
+use crate::{Error, Group, Observed, datapath::ProgramStatus};
 
 impl Net {
     /// Counts from now on what the sockets and processes of a control group do. A group that is counted for already keeps
@@ -45,14 +43,5 @@ impl Net {
     /// [`Error::Datapath`].
     pub fn program_runs(&self) -> Result<Vec<ProgramStatus>, Error> {
         Ok(self.inner.datapath.program_runs()?)
-    }
-
-    /// How many flows there are of each pair: those that are tracked, also for a while after their end. Reads the whole
-    /// table: meant for a thread that may block.
-    ///
-    /// # Errors
-    /// [`Error::Datapath`].
-    pub fn flow_pairs(&self) -> Result<BTreeMap<FlowPair, u64>, Error> {
-        Ok(self.inner.datapath.flow_pairs()?)
     }
 }

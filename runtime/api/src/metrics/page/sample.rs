@@ -1,8 +1,10 @@
 //! What the page is told each second.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use beeline_engine::{ContainerView, Engine, Overview, Refused, Talk, Talker, Usage};
+use beeline_engine::{ContainerView, Engine, Overview, Pair, Party, Refused, Usage};
+use beeline_wire::flow::Flow;
 use beeline_wire::overview::ContainerOverview;
 use beeline_wire::ports::PublishedPort;
 use bytes::Bytes;
@@ -14,7 +16,10 @@ use crate::convert;
 /// How many lines of who talks to whom are told, the busiest first.
 const TALKS: usize = 100;
 
-/// How much longer than it took to read the table of connections it is not read again: a full one takes its time.
+/// How many refusals are told one by one, the last ones first.
+const RECENT: usize = 50;
+
+/// How much longer than it took to read who talks to whom it is not read again: a full one takes its time.
 const REST: u32 = 50;
 
 /// One moment.
@@ -25,6 +30,7 @@ struct Sample<'a> {
     containers: Vec<ContainerOverview>,
     ports: Vec<PublishedPort>,
     drops: Vec<Drops>,
+    recent: Vec<Flow>,
     talks: &'a [TalkLine],
     /// How many lines there are of who talks to whom beside those that are told.
     talks_left_out: usize,
@@ -56,21 +62,23 @@ impl From<Refused> for Drops {
     }
 }
 
-/// Two that have connections.
+/// Two that talk, and how much since somebody began to look.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct TalkLine {
-    from: Party,
-    to: Party,
-    protocol: String,
-    port: u16,
+    from: Talker,
+    to: Talker,
     connections: u64,
+    /// Bytes from the one who began.
+    sent: u64,
+    /// Bytes to it.
+    received: u64,
 }
 
 /// One who talks.
-#[derive(Clone, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Party {
+struct Talker {
     /// `container`, `host` or `outside`.
     kind: &'static str,
     /// The container's name.
@@ -78,21 +86,35 @@ struct Party {
     name: String,
 }
 
-impl From<Talker> for Party {
-    fn from(talker: Talker) -> Self {
-        match talker {
-            Talker::Container(name) => Self { kind: "container", name: name.to_string() },
-            Talker::Host => Self { kind: "host", name: String::new() },
-            Talker::Outside => Self { kind: "outside", name: String::new() },
+impl From<Party> for Talker {
+    fn from(party: Party) -> Self {
+        match party {
+            Party::Container(container) => Self { kind: "container", name: container.name.to_string() },
+            Party::Host => Self { kind: "host", name: String::new() },
+            Party::Outside => Self { kind: "outside", name: String::new() },
         }
     }
 }
 
-impl From<Talk> for TalkLine {
-    fn from(talk: Talk) -> Self {
-        let Talk { from, to, protocol, port, connections } = talk;
-        Self { from: from.into(), to: to.into(), protocol, port, connections }
+/// A line for each two; those that meet on several networks have one, too. The busiest first.
+fn lines(pairs: Vec<Pair>) -> Vec<TalkLine> {
+    let mut lines: BTreeMap<(Talker, Talker), TalkLine> = BTreeMap::new();
+    for pair in pairs {
+        let (from, to) = (Talker::from(pair.source), Talker::from(pair.destination));
+        let line = lines.entry((from.clone(), to.clone())).or_insert(TalkLine {
+            from,
+            to,
+            connections: 0,
+            sent: 0,
+            received: 0,
+        });
+        line.connections += pair.flows;
+        line.sent += pair.sent.bytes;
+        line.received += pair.received.bytes;
     }
+    let mut lines: Vec<_> = lines.into_values().collect();
+    lines.sort_by_key(|line| std::cmp::Reverse(line.sent + line.received));
+    lines
 }
 
 /// Takes a sample a second.
@@ -118,13 +140,13 @@ impl Talks {
         if self.due.is_some_and(|due| began < due) {
             return;
         }
-        let mut talks = engine.talks().unwrap_or_else(|error| {
+        let pairs = engine.pairs().unwrap_or_else(|error| {
             tracing::warn!(error = error.full(), "the page does not tell who talks to whom");
             Vec::new()
         });
-        self.left_out = talks.len().saturating_sub(TALKS);
-        talks.truncate(TALKS);
-        self.lines = talks.into_iter().map(TalkLine::from).collect();
+        self.lines = lines(pairs);
+        self.left_out = self.lines.len().saturating_sub(TALKS);
+        self.lines.truncate(TALKS);
         self.due = Some(began + rest(began.elapsed()));
     }
 }
@@ -186,6 +208,7 @@ fn event(
             .collect(),
         ports: engine.ports().iter().map(convert::network::published_port).collect(),
         drops: drops.map(Drops::from).collect(),
+        recent: recent(engine),
         talks: &talks.lines,
         talks_left_out: talks.left_out,
     };
@@ -194,25 +217,34 @@ fn event(
     Bytes::from(format!("data: {json}\n\n"))
 }
 
+/// What was refused last.
+fn recent(engine: &Engine) -> Vec<Flow> {
+    let drops = engine.recent_drops();
+    drops.iter().rev().take(RECENT).map(|event| convert::flow::flow(event)).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use beeline_engine::{ContainerId, FlowContainer, Volume};
+
     use super::*;
 
     #[test]
-    fn a_line_says_who_began_and_with_whom() {
-        let talk = Talk {
-            from: Talker::Outside,
-            to: Talker::Container("web".parse().unwrap()),
-            protocol: "tcp".into(),
-            port: 80,
-            connections: 3,
+    fn a_line_says_who_began_and_sums_what_two_have_on_all_networks() {
+        let on = |network: &str, bytes| {
+            let name = "web".parse().unwrap();
+            let id = ContainerId::try_from("0".repeat(64)).unwrap();
+            let web = Party::Container(FlowContainer { id, name, network: network.into() });
+            let volume = |bytes| Volume { bytes, packets: 1 };
+            let (sent, received) = (volume(bytes), volume(2 * bytes));
+            Pair { source: Party::Outside, destination: web, flows: 1, sent, received }
         };
-        let line = serde_json::to_value(TalkLine::from(talk)).unwrap();
-        let expected = serde_json::json!({
+        let told = serde_json::to_value(lines(vec![on("shop", 5), on("bridge", 1)])).unwrap();
+        let expected = serde_json::json!([{
             "From": { "Kind": "outside" }, "To": { "Kind": "container", "Name": "web" },
-            "Protocol": "tcp", "Port": 80, "Connections": 3,
-        });
-        assert_eq!(line, expected);
+            "Connections": 2, "Sent": 6, "Received": 12,
+        }]);
+        assert_eq!(told, expected);
     }
 
     #[test]
