@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::bpf_ktime_get_coarse_ns,
 };
 use beeline_abi::{
-    Direction, DropReason, Endpoint, Flow, FlowKind, NO_PUBLISH, PeerScope, Tuple, ip, tcp_bits,
+    Direction, DropReason, Endpoint, Flow, FlowKind, NO_PUBLISH, PeerScope, Side, Tuple, ip, tcp_bits,
 };
 
 use crate::{
@@ -75,12 +75,13 @@ pub fn outbound(packet: &Packet, inside: &Tuple, generation: u32) -> Option<Outb
     Some(Outbound { wire: &flow.counterpart, kind: flow.kind })
 }
 
-/// Deletes the flow of a network with this inside tuple.
-#[inline(always)]
-pub fn forget(inside: &Tuple, network: u32) {
-    let Some(flow) = FLOWS.find(inside) else { return };
+/// Deletes the flow of a network that a container's packet belongs to. Rare: its tuple takes no room of the caller's stack.
+#[inline(never)]
+pub fn forget(packet: &Packet, network: u32) {
+    let inside = packet.outbound(Side::Inside);
+    let Some(flow) = FLOWS.find(&inside) else { return };
     let _ = FLOWS.remove(&flow.counterpart);
-    if FLOWS.remove(inside).is_ok() {
+    if FLOWS.remove(&inside).is_ok() {
         count_flow(network, -1);
     }
 }

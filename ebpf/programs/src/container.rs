@@ -332,15 +332,15 @@ fn leave(
         Ok(_) if packet.hops <= 1 => (DropReason::TtlExceeded, types::TIME_EXCEEDED, 0),
         Ok(route) => {
             let address = route.uplink.address_for(&packet.source);
-            let inside = packet.outbound(Side::Inside);
             if let Some(address) = address
                 && plan.has_moved(packet, address)
             {
-                conntrack::forget(&inside, device.network);
+                conntrack::forget(packet, device.network);
                 plan.leave_anew(packet);
             }
             if plan.is_new() {
                 let address = address.ok_or(DropReason::NoUplink)?;
+                let inside = packet.outbound(Side::Inside);
                 let owner = Owner { generation: device.generation, network: device.network };
                 let wire = masquerade::open(ctx, packet, &inside, address, owner)?;
                 plan.translate(&Ends::outbound(wire), 1);

@@ -92,7 +92,7 @@ pub fn may_begin(packet: &Packet) -> bool {
 }
 
 /// Claims a wire tuple by inserting the stub.
-#[inline(never)]
+#[inline(always)]
 fn claim_port(ctx: &TcContext, scratch: &mut Scratch) -> Result<(), DropReason> {
     // An echo's identifier zero would make its tuple that of an echo request from outside.
     if scratch.wire.local_port != 0 {
