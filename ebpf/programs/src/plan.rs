@@ -263,9 +263,21 @@ impl Plan {
     }
 }
 
-/// Does what was decided.
-#[inline(never)]
+/// Does what was decided, and notes what enters a container.
+#[inline(always)]
 pub fn follow(ctx: &TcContext, packet: &Packet) -> Verdict {
+    let action = carry_out(ctx, packet)?;
+    let plan = made()?;
+    if matches!(plan.way, Way::Container | Way::Readdressed | Way::Member) {
+        let noted = Noted { slot: plan.slot, direction: Direction::In };
+        conversation::note(packet, plan, noted, count::volume(ctx));
+    }
+    Ok(action)
+}
+
+/// A function of its own, below which is no other: together with its caller it fills the stack.
+#[inline(never)]
+fn carry_out(ctx: &TcContext, packet: &Packet) -> Verdict {
     let plan = made()?;
     if plan.changes.is_error {
         icmp_error::rewrite(ctx, packet, &plan.quoted.ends())?;
@@ -313,7 +325,5 @@ fn hand_on(ctx: &TcContext, packet: &Packet, plan: &Plan) -> Verdict {
 /// Into the container.
 #[inline(always)]
 fn deliver(ctx: &TcContext, packet: &Packet, plan: &Plan) -> Verdict {
-    let noted = Noted { slot: plan.slot, direction: Direction::In };
-    conversation::note(packet, plan, noted, count::volume(ctx));
     forward::into_container(ctx, plan.ifindex, plan.slot, plan.kind(packet))
 }
