@@ -84,8 +84,9 @@ pub fn uplink_egress(ctx: TcContext) -> i32 {
     count::verdict(&ctx, uplink::egress(&ctx))
 }
 
-/// A packet of a container.
+/// A packet of a container. Its stack is just large enough: a call more does not fit.
 #[classifier]
+#[inline(always)]
 pub fn container_ingress(ctx: TcContext) -> i32 {
     container::ingress(&ctx)
 }
