@@ -29,9 +29,9 @@ pub struct PublishedPort {
     pub refused: u64,
     /// Its own rules, then its network's; those for every port are at `GET /beeline/rules`.
     pub rules: Vec<PortRule>,
-    /// Packets in both directions.
+    /// Packets towards the container.
     pub packets: u64,
-    /// Bytes in both directions.
+    /// Bytes towards the container.
     pub bytes: u64,
 }
 
