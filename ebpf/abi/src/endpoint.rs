@@ -160,7 +160,7 @@ impl Device {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LocalAddress {
-    /// Always zero: room for what later issues need to know.
+    /// Always zero: room for what may be needed to be known of it.
     pub flags: u32,
     /// Always zero.
     pub pad: u32,
