@@ -107,7 +107,7 @@ fn write(tuple: &mut Tuple, ends: &Ends<'_>, direction: Direction) {
 /// A packet of a conversation that is known.
 #[inline(always)]
 fn go_on(known: &mut Conversation, packet: &Packet, noted: Noted, volume: Volume) {
-    known.last_seen = event::now();
+    known.last_seen = conntrack::now();
     match noted.direction {
         Direction::Out => known.sent += volume,
         Direction::In => known.received += volume,
@@ -147,7 +147,7 @@ fn begin(begun: &mut Begun, packet: &Packet, peer: PeerScope, noted: Noted, volu
     if direction == Direction::In && peer.is_container() {
         return;
     }
-    let now = event::now();
+    let now = conntrack::now();
     if !event::may_tell_flow(now) {
         event::lost(EventLoss::FlowRate);
         return;

@@ -110,19 +110,12 @@ pub fn keep(ctx: &TcContext, packet: &Packet) -> Outcome {
 /// Copies the packet; tells whether there was room for it.
 #[inline(always)]
 fn take(ctx: &TcContext, frame: &mut Frame) -> bool {
-    let length = within_room(skb::raw(ctx).len);
+    let length = skb::bounded(skb::raw(ctx).len, LENGTH);
     frame.length = length;
     let to = (&raw mut frame.bytes).cast();
     // SAFETY: there is room for as much.
     let taken = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), 0, to, length) };
     taken == 0 && length == skb::raw(ctx).len
-}
-
-/// As much of a frame's length as there is room for; less one and one more, so that every verifier sees it is never zero.
-#[inline(always)]
-fn within_room(length: u32) -> u32 {
-    let but_one = length.wrapping_sub(1);
-    (if but_one < LENGTH - 1 { but_one } else { LENGTH - 1 }) + 1
 }
 
 /// A first fragment has come that goes to the stack, which has those that came early itself.
@@ -175,7 +168,7 @@ unsafe extern "C" fn queue(number: u32, lent: *mut Lent) -> i64 {
 /// Makes the packet this one.
 #[inline(always)]
 fn write(skb: *mut __sk_buff, frame: &Frame) -> bool {
-    let length = within_room(frame.length);
+    let length = skb::bounded(frame.length, LENGTH);
     let from = (&raw const frame.bytes).cast();
     // SAFETY: no pointer into the packet is kept anywhere in these programs; as many bytes lie there.
     unsafe {

@@ -4,7 +4,7 @@ use core::mem::size_of;
 
 use aya_ebpf::{
     btf_maps::{Array, PerCpuArray, RingBuf},
-    helpers::{bpf_ktime_get_coarse_ns, bpf_skb_load_bytes},
+    helpers::bpf_skb_load_bytes,
     macros::btf_map,
     programs::TcContext,
 };
@@ -14,6 +14,7 @@ use beeline_abi::{
 };
 
 use crate::{
+    conntrack::now,
     maps::{self, Table as _, UPLINKS},
     skb,
 };
@@ -43,13 +44,6 @@ const DROPS: u32 = 1;
 
 const OF_PACKET: u32 = 0;
 const OF_SOCKET: u32 = 1;
-
-/// Monotonic nanoseconds, coarse.
-#[inline(always)]
-pub fn now() -> u64 {
-    // SAFETY: reads a clock.
-    unsafe { bpf_ktime_get_coarse_ns() }
-}
 
 /// Whether anybody wants to know of conversations. One load while nobody does.
 #[inline(always)]
@@ -126,9 +120,7 @@ pub fn packet_refused(ctx: &TcContext, reason: DropReason, rule: u32) {
     let is_bare = UPLINKS.find(&ifindex).is_some_and(|uplink| uplink.flags & uplink_flags::LAYER3 != 0);
     event.origin = if is_bare { drop_origin::PACKET } else { drop_origin::FRAME };
     (event.ifindex, event.length) = (ifindex, length);
-    // Less one, so that the verifier sees it is never zero.
-    let (but_one, most) = (length.wrapping_sub(1), DROPPED_FRONT as u32 - 1);
-    let held = if but_one < most { but_one } else { most } + 1;
+    let held = skb::bounded(length, DROPPED_FRONT as u32);
     let to = (&raw mut event.front).cast();
     // SAFETY: there is room for as much.
     let is_loaded = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), 0, to, held) } == 0;

@@ -132,9 +132,7 @@ pub fn complain(
 #[inline(always)]
 fn quote(ctx: &TcContext, body: &mut [u8; QUOTE_LEN]) -> Result<u32, DropReason> {
     let words = skb::raw(ctx).len.wrapping_sub(ETHERNET_LEN as u32) / 4;
-    // Less one, so that the verifier sees it is never zero.
-    let (but_one, most) = (words.wrapping_sub(1), QUOTE_LEN as u32 / 4 - 1);
-    let length = if but_one < most { but_one } else { most } * 4 + 4;
+    let length = skb::bounded(words, QUOTE_LEN as u32 / 4) * 4;
     let to = (&raw mut *body).cast();
     // SAFETY: there is room for as much.
     match unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), ETHERNET_LEN as u32, to, length) } {

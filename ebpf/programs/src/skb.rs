@@ -33,6 +33,13 @@ pub fn ifindex(ctx: &TcContext) -> u32 {
     raw(ctx).ifindex
 }
 
+/// A length that is no more than `most`; less one and one more, so that every verifier sees it is never zero.
+#[inline(always)]
+pub fn bounded(length: u32, most: u32) -> u32 {
+    let but_one = length.wrapping_sub(1);
+    (if but_one < most - 1 { but_one } else { most - 1 }) + 1
+}
+
 /// Whether the device's driver says that the packet is IPv4 or IPv6.
 #[inline(always)]
 pub fn is_ip(ctx: &TcContext) -> bool {
