@@ -2,7 +2,7 @@
 //!
 //! At devices that stay, a program is behind a TCX link where the kernel has them. Making or ending one, the kernel waits
 //! for all readers (RCU), ten milliseconds and more, with all of networking locked. At containers' devices, which come and
-//! go by the hundred, a program is a clsact filter therefore: it is there at once, and costs a packet hardly more.
+//! go by the hundred, a program is a clsact filter therefore: it is there at once.
 
 use std::{
     fs::File,
