@@ -40,8 +40,7 @@ use std::{
 };
 
 pub use accelerate::{Acceleration, EndSpec};
-pub use beeline_abi::EventLoss;
-pub use beeline_abi::{Direction, PeerScope, Traffic, TrafficClass, TrafficKind, Volume};
+pub use beeline_abi::{Direction, EventLoss, PeerScope, Traffic, TrafficClass, TrafficKind, Volume};
 pub use error::Error;
 pub use events::{Events, FlowEnds, FlowRecord, Phase, Told};
 pub use flows::NetworkFlows;

@@ -20,8 +20,7 @@ mod uplinks;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    os::fd::BorrowedFd,
-    os::fd::OwnedFd,
+    os::fd::{BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 

@@ -70,7 +70,7 @@ const RECENT = 60;
  */
 
 /** What is plotted of a container. */
-export const FIGURES = /** @type {const} */ (["cpu", "memory", "received", "sent", "read", "written"]);
+const FIGURES = /** @type {const} */ (["cpu", "memory", "received", "sent", "read", "written"]);
 
 /** @typedef {(typeof FIGURES)[number]} Figure */
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use beeline_net::{Direction, FlowRecord, Phase, Refusal, Told, Volume};
+use beeline_net::{Direction, FlowRecord, Phase, Refusal, Told, TrafficClass, Volume};
 use jiff::Timestamp;
 
 use super::{FlowChange, FlowContainer, FlowEnd, FlowEvent};
@@ -136,12 +136,9 @@ fn refused(names: &mut Names, refusal: &Refusal) -> FlowEvent {
 }
 
 fn protocol(number: u8) -> String {
-    match number {
-        1 | 58 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        132 => "sctp".to_owned(),
-        other => other.to_string(),
+    match TrafficClass::of(number) {
+        TrafficClass::Other => number.to_string(),
+        class => class.name().to_owned(),
     }
 }
 

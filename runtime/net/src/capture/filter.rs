@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use beeline_abi::ip;
+
 use super::program::{Label, Program};
 use crate::Error;
 
@@ -11,14 +13,8 @@ const LARGEST: usize = 32;
 /// How many extension headers of an IPv6 packet are passed by.
 const EXTENSIONS: usize = 4;
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
-
 /// The protocols that have ports, at the same place in their headers.
-const WITH_PORTS: [u8; 3] = [TCP, UDP, SCTP];
+const WITH_PORTS: [u8; 3] = [ip::TCP, ip::UDP, ip::SCTP];
 
 /// Where the filter keeps a word while it needs the accumulator.
 const SCRATCH: u32 = 0;
@@ -43,9 +39,9 @@ impl std::str::FromStr for CaptureProtocol {
         match text {
             "arp" => Ok(Self::Arp),
             "icmp" => Ok(Self::Icmp),
-            "tcp" => Ok(Self::Ip(TCP)),
-            "udp" => Ok(Self::Ip(UDP)),
-            "sctp" => Ok(Self::Ip(SCTP)),
+            "tcp" => Ok(Self::Ip(ip::TCP)),
+            "udp" => Ok(Self::Ip(ip::UDP)),
+            "sctp" => Ok(Self::Ip(ip::SCTP)),
             number => number.parse().map(Self::Ip).map_err(|_| {
                 format!("unknown protocol {text:?}: use tcp, udp, sctp, icmp, arp or the number of one")
             }),
@@ -124,7 +120,7 @@ impl CaptureFilter {
     fn ipv4(&self, program: &mut Program, accept: Label, reject: Label, ports: Label) {
         self.hosts(program, [12, 16], reject, false);
         program.load_byte(9);
-        self.protocols(program, ICMP, reject);
+        self.protocols(program, ip::ICMP, reject);
         if self.ports.is_empty() {
             return program.jump(accept);
         }
@@ -149,7 +145,7 @@ impl CaptureFilter {
             pass_extension(program, upper);
         }
         program.place(upper);
-        self.protocols(program, ICMPV6, reject);
+        self.protocols(program, ip::ICMPV6, reject);
         if self.ports.is_empty() {
             return program.jump(accept);
         }
@@ -271,7 +267,8 @@ mod tests {
             ..CaptureFilter::default()
         };
         assert!(icmp.check().unwrap_err().to_string().contains("ports are of tcp, udp and sctp"));
-        let both = CaptureFilter { protocols: vec![CaptureProtocol::Icmp, CaptureProtocol::Ip(TCP)], ..icmp };
+        let both =
+            CaptureFilter { protocols: vec![CaptureProtocol::Icmp, CaptureProtocol::Ip(ip::TCP)], ..icmp };
         both.check().unwrap();
         assert!(CaptureFilter { ports: vec![1; 33], ..CaptureFilter::default() }.check().is_err());
     }
@@ -288,7 +285,7 @@ mod tests {
         let filter = CaptureFilter {
             hosts: vec![IpAddr::V6(std::net::Ipv6Addr::LOCALHOST); LARGEST],
             ports: vec![1; LARGEST],
-            protocols: vec![CaptureProtocol::Ip(TCP); LARGEST],
+            protocols: vec![CaptureProtocol::Ip(ip::TCP); LARGEST],
         };
         filter.check().unwrap();
         assert!(filter.program(100).len() <= 4096);

@@ -290,8 +290,8 @@ impl Datapath {
     }
 }
 
-/// An event as it lies in the ring buffer.
-fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
+/// Data as the kernel wrote it; none if it is cut off.
+pub(super) fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     // SAFETY: plain data of which any bytes are valid, and as many as there are.
     (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }

@@ -313,12 +313,10 @@ impl State {
 
     /// The rule with this counter, as one that refuses.
     pub(super) fn rule_of(&self, counter: u32) -> Option<RefusingRule> {
-        let (number, set) = self
-            .rules
-            .sets
-            .iter()
-            .find(|(_, set)| set.entries.values().any(|rule| rule.counter == counter))?;
-        let (source, rule) = set.entries.iter().find(|(_, rule)| rule.counter == counter)?;
+        let (number, source, rule) = self.rules.sets.iter().find_map(|(number, set)| {
+            let (source, rule) = set.entries.iter().find(|(_, rule)| rule.counter == counter)?;
+            Some((number, source, rule))
+        })?;
         let is_publishes = self.publishes.values().any(|entry| entry.rules.publish == *number);
         let scope = match number & DAEMON {
             0 if is_publishes => Scope::Publish,

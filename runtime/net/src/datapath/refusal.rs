@@ -7,11 +7,11 @@ use std::{
 
 use beeline_abi::{
     Address, DropReason, Dropped, ETHERNET_LEN, EthernetHeader, Extension, IPV6_LEN, Ipv4Header, Ipv6Header,
-    Ports, drop_origin, ether, ip,
+    PortKey, Ports, drop_origin, ether, ip,
 };
 use ipnet::IpNet;
 
-use super::events::Clock;
+use super::events::{Clock, read};
 use crate::rules::Scope;
 
 /// A rule that refuses.
@@ -77,11 +77,10 @@ pub(super) fn parse(clock: Clock, event: &Dropped) -> Refusal {
     }
 }
 
-/// What a socket of the host asked for: the bytes of a `PortKey`.
+/// What a socket of the host asked for.
 fn wish(bytes: &[u8]) -> Option<(u8, SocketAddr)> {
-    let address: [u8; 16] = *bytes.first_chunk()?;
-    let (protocol, port) = (*bytes.get(16)?, u16::from_be_bytes(*bytes.get(18..)?.first_chunk()?));
-    Some((protocol, SocketAddr::new(IpAddr::from(address).to_canonical(), port)))
+    let key: PortKey = read(bytes)?;
+    Some((key.protocol, SocketAddr::new(IpAddr::from(key.address), u16::from_be_bytes(key.port))))
 }
 
 fn frame(bytes: &[u8]) -> Option<Headers> {

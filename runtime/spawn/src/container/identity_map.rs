@@ -37,10 +37,7 @@ impl Identities {
     /// Who on the host the namespace's root is.
     #[must_use]
     pub fn root(&self) -> (u32, u32) {
-        let root = |ranges: &[LinuxIdMapping]| {
-            let first = ranges.iter().find(|range| range.container_id() == 0 && range.size() > 0);
-            first.map_or(NOBODY, LinuxIdMapping::host_id)
-        };
+        let root = |ranges: &[LinuxIdMapping]| root_of(ranges).unwrap_or(NOBODY);
         (root(&self.users), root(&self.groups))
     }
 
@@ -92,10 +89,14 @@ impl Identities {
     }
 
     fn have_root(&self) -> bool {
-        let has =
-            |map: &[LinuxIdMapping]| map.iter().any(|range| range.container_id() == 0 && range.size() > 0);
-        has(&self.users) && has(&self.groups)
+        root_of(&self.users).is_some() && root_of(&self.groups).is_some()
     }
+}
+
+/// Who on the host the root of a map is, if it has one.
+fn root_of(ranges: &[LinuxIdMapping]) -> Option<u32> {
+    let first = ranges.iter().find(|range| range.container_id() == 0 && range.size() > 0);
+    first.map(LinuxIdMapping::host_id)
 }
 
 fn of(pid: Pid, namespace: &str) -> Result<OwnedFd, Error> {

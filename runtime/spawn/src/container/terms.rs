@@ -41,10 +41,14 @@ impl Default for Terms {
 /// The caller's part while init is made.
 pub(crate) trait Attendant {
     /// The container's state as JSON, which hooks that init runs find on their standard input.
-    fn state(&self, pid: Pid, created: bool) -> Vec<u8>;
+    fn state(&self, _pid: Pid, _created: bool) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// The root is mounted, and init waits before it makes it its own.
-    fn root_is_built(&mut self, pid: Pid) -> Result<(), Error>;
+    fn root_is_built(&mut self, _pid: Pid) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// The seccomp filter is installed, and asks at this descriptor.
     fn filter_listens(&mut self, pid: Pid, listener: OwnedFd) -> Result<(), Error>;
@@ -52,14 +56,6 @@ pub(crate) trait Attendant {
 
 /// Nobody: neither hooks nor filters that ask are allowed.
 impl Attendant for () {
-    fn state(&self, _: Pid, _: bool) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn root_is_built(&mut self, _: Pid) -> Result<(), Error> {
-        Ok(())
-    }
-
     fn filter_listens(&mut self, _: Pid, _: OwnedFd) -> Result<(), Error> {
         Err(Error::unsupported("SCMP_ACT_NOTIFY"))
     }

@@ -167,10 +167,6 @@ impl Attendant for Caller<'_> {
         Summary::new(self.record, self.status).to_json()
     }
 
-    fn root_is_built(&mut self, _: Pid) -> Result<(), container::Error> {
-        Ok(())
-    }
-
     fn filter_listens(&mut self, pid: Pid, fd: OwnedFd) -> Result<(), container::Error> {
         let profile = self.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let Some(profile) = profile else { return Ok(()) };

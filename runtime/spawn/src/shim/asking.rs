@@ -36,14 +36,6 @@ impl Asking {
 }
 
 impl Attendant for Option<Asking> {
-    fn state(&self, _: Pid, _: bool) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn root_is_built(&mut self, _: Pid) -> Result<(), Error> {
-        Ok(())
-    }
-
     fn filter_listens(&mut self, pid: Pid, fd: OwnedFd) -> Result<(), Error> {
         let Some(asking) = self else { return Ok(()) };
         let state = json!({
